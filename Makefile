@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup repro test lint bench reproducibility
+
+help: ## Show these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make the virtual environment .venv with every pinned package
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "afterimage needs Python 3.11 or 3.12, and $(PYTHON) is $$($(PYTHON) --version); try make setup PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+repro: setup ## Rebuild everything that is out of date and print the results
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@$(BIN)/afterimage rows
+
+test: setup ## Run the tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+lint: setup ## Check style, types and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+bench: setup ## Measure against the limits: the bare forward pass, memory, DVC's floor
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks
+
+reproducibility: setup ## Force the pipeline twice and compare every result bit for bit
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.reproducibility
+
+lock: ## Pin every version anew in requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate --group dev pyproject.toml --output-file requirements.txt

@@ -1,0 +1,41 @@
+"""One exception a kind of fault. The text of each is one line that names what was wrong and what was expected."""
+
+
+class AfterimageError(Exception):
+    """A fault that the user can mend; stages and commands print its text and end with status 1."""
+
+
+class ParamsError(AfterimageError):
+    """A row of params.yaml is missing, unknown or of the wrong type."""
+
+
+class ImageError(AfterimageError):
+    """A file is not an image that can be read within the limits."""
+
+
+class SourceError(AfterimageError):
+    """A data set is not where its row says, or not what its row says."""
+
+
+class ShardError(AfterimageError):
+    """A shard or its index is missing, broken or does not match its partner."""
+
+
+class CheckError(AfterimageError):
+    """A validation gate found the data unfit for what comes after."""
+
+
+class WeightsError(AfterimageError):
+    """The weights of a network are missing, altered or do not fit it."""
+
+
+class LayerError(AfterimageError):
+    """A layer was asked for that the network does not have."""
+
+
+class TrainingError(AfterimageError):
+    """Training cannot start, or its numbers went wrong."""
+
+
+class MetricError(AfterimageError):
+    """Two images cannot be compared."""

@@ -1,0 +1,1 @@
+"""Observations: what is left of an image."""

@@ -1,0 +1,1 @@
+"""Reconstructors: each turns one kind of observation back into an image."""
