@@ -5,7 +5,7 @@ Whatever a file holds comes out as 8-bit RGB:
 - the EXIF orientation is applied;
 - grey images get three equal channels, palettes are looked up, CMYK and other colour models are converted;
 - alpha is laid over white;
-- 16-bit samples keep their upper 8 bits, rounded;
+- 16-bit grey samples are rounded to 8 bits, 16-bit colour keeps its upper 8 bits;
 - of an animation the first frame counts.
 """
 
@@ -70,11 +70,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise ImageError(f"damaged image: {error}") from None
 
 
-def needs_no_change(image: Image.Image) -> bool:
-    """Whether the original bytes already are what `decode` makes of them: 8-bit RGB, upright, a single frame."""
-    upright = image.getexif().get(0x0112, 1) == 1
-    single = getattr(image, "n_frames", 1) == 1
-    return image.format in ("JPEG", "PNG") and image.mode == "RGB" and upright and single
+def needs_no_change(data: bytes) -> bool:
+    """Whether the bytes of a file already are what `decode` makes of them: opaque 8-bit RGB, upright, one frame."""
+    image = open_header(data)
+    if image.format not in ("JPEG", "PNG") or image.mode != "RGB" or "transparency" in image.info:
+        return False
+    if image.format == "PNG" and data[24] != 8:  # Pillow shows 16-bit colour as RGB; IHDR holds the depth
+        return False
+    return image.getexif().get(0x0112, 1) == 1 and getattr(image, "n_frames", 1) == 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -18,9 +18,9 @@ def weights(network: str) -> Path:
     return Path("data/weights") / f"{network}.safetensors"
 
 
-def features(encoder: str, layer: str) -> Path:
-    """Feature shards of one layer, which lie beside the image shards they were made from."""
-    return Path("data/features") / encoder / layer
+def features(encoder: str) -> Path:
+    """A folder of feature shards for each layer of an encoder."""
+    return Path("data/features") / encoder
 
 
 def model(family: str, row: str) -> Path:

@@ -5,7 +5,7 @@ configures. Reading goes through ruamel.yaml, as DVC's does, so that both see th
 """
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,8 +17,13 @@ class Row(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @classmethod
+    def kind(cls, value: Any) -> type[Self]:
+        """The class for this row: itself, unless the rows of a section come in kinds that a key tells apart."""
+        return cls
 
-R = TypeVar("R", bound=BaseModel)
+
+R = TypeVar("R", bound=Row)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -79,6 +84,7 @@ def _section(path: Path, name: str) -> dict[str, Any]:
 
 
 def _typed(path: Path, where: str, value: Any, row_type: type[R]) -> R:
+    row_type = row_type.kind(value)
     try:
         return row_type.model_validate(value)
     except ValidationError as error:

@@ -1,0 +1,249 @@
+"""One definition of each number.
+
+Images here are arrays `[N, H, W, 3]`, RGB, either 8-bit or float in [0, 1]; every metric gives one float64 an
+image. Numbers that are published are measured on the 8-bit images that a user gets.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, ValidationInfo, field_validator
+
+from afterimage.errors import MetricError, WeightsError
+from afterimage.params import Row
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Images = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+PSNR_CAP = 100.0
+"""The PSNR in dB of identical images, and the most that any pair gets: no mean holds an infinity, nor does JSON."""
+
+SSIM_WINDOW = 11
+LPIPS_SMALLEST = 31
+"""The smallest side in px of which AlexNet's poolings leave anything for the last layer that LPIPS reads."""
+
+TRUNKS = ("random", "imagenet", "file")
+
+
+class MetricsRow(Row):
+    """The section `metrics`: how everything is measured."""
+
+    lpips_weights: str
+    """The trunk under LPIPS: `random`, `imagenet`, or the path of a file with AlexNet weights."""
+    lpips_sha256: str | None
+    """The file's SHA-256; null without a file."""
+    seed: int = Field(ge=0)
+    """Seeds a random trunk and the bootstrap."""
+    bootstrap: int = Field(ge=1)
+    """Resamples behind each interval."""
+
+    @field_validator("lpips_sha256")
+    @classmethod
+    def _belongs_to_a_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        source = info.data.get("lpips_weights")
+        if source in ("random", "imagenet") and value is not None:
+            raise ValueError(f"only a file has a sha256, and lpips_weights is {source}")
+        if source not in ("random", "imagenet", None) and value is None:
+            raise ValueError(f"expected the sha256 of {source}, the file that lpips_weights names")
+        return value
+
+
+def mse(originals: Images, reconstructions: Images) -> Floats:
+    """Mean squared error over pixels and channels, samples in [0, 1].
+
+    Raises:
+        MetricError: the arrays are not two batches of RGB images of one shape with samples in range.
+    """
+    a, b = _pair(originals, reconstructions)
+    return np.asarray(np.square(a - b).mean(axis=(1, 2, 3)))
+
+
+def psnr(originals: Images, reconstructions: Images) -> Floats:
+    """Peak signal-to-noise ratio in dB over RGB, data range 1, at most `PSNR_CAP`.
+
+    It is taken an image at a time: a mean over images is the mean of decibels, not the PSNR of a mean error.
+
+    Raises:
+        MetricError: as for `mse`.
+    """
+    least = 10 ** (-PSNR_CAP / 10)
+    return np.asarray(-10 * np.log10(np.maximum(mse(originals, reconstructions), least)))
+
+
+def ssim(originals: Images, reconstructions: Images) -> Floats:
+    """Structural similarity (Wang et al., "Image quality assessment", IEEE TIP 2004), mean over RGB channels.
+
+    Gaussian window of 11 px with sigma 1.5, population covariance, data range 1; windows that reach over the
+    border do not count. This is scikit-image's implementation with the options of the paper.
+
+    Raises:
+        MetricError: as for `mse`, or a side is shorter than the window.
+    """
+    from skimage.metrics import structural_similarity
+
+    a, b = _pair(originals, reconstructions)
+    _at_least(a, SSIM_WINDOW, "SSIM's window")
+    values = [
+        structural_similarity(
+            x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1
+        )
+        for x, y in zip(a, b, strict=True)
+    ]
+    return np.asarray(values, dtype=np.float64)
+
+
+class Lpips:
+    """LPIPS 0.1 on AlexNet (Zhang et al., "The Unreasonable Effectiveness of Deep Features", CVPR 2018).
+
+    The linear heads come with the lpips package; the trunk is the file that `write_lpips_weights` made. `name` is
+    what the numbers may be called: `lpips` on ImageNet weights, which the heads were fitted to, and
+    `lpips_untrained` on all others. The file's metadata decides.
+
+    Raises:
+        WeightsError: the file is missing, was not made by `write_lpips_weights`, or does not fit AlexNet.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        import torch
+
+        from afterimage.weights import check, load
+
+        about, state = load(weights)
+        check(_features(), state, str(weights))
+        if about.get("trunk") not in TRUNKS:
+            raise WeightsError(f"{weights}: its metadata says no trunk; expected one of {', '.join(TRUNKS)}")
+        self.name = "lpips" if about["trunk"] == "imagenet" else "lpips_untrained"
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lpips calls torchvision by an old name
+            import lpips
+
+            self._model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+        # lpips cuts the features into slices but keeps their numbers: features.3.weight is slice2.3.weight
+        names = {key: f"features.{key.split('.', 1)[1]}" for key in self._model.net.state_dict()}
+        self._model.net.load_state_dict({key: state[name] for key, name in names.items()})
+
+    def __call__(self, originals: Images, reconstructions: Images) -> Floats:
+        """Distance of each pair: 0 for identical images, larger the more they differ.
+
+        Raises:
+            MetricError: as for `mse`, or a side is shorter than `LPIPS_SMALLEST`.
+        """
+        import torch
+
+        pair = _pair(originals, reconstructions)
+        _at_least(pair[0], LPIPS_SMALLEST, "AlexNet")
+        a, b = (torch.from_numpy(images).movedim(-1, 1).float().mul(2).sub(1).contiguous() for images in pair)
+        with torch.inference_mode():
+            values = self._model(a, b).flatten()
+        return np.asarray(values.double().numpy())
+
+
+def write_lpips_weights(row: MetricsRow, path: Path) -> None:
+    """Write the AlexNet trunk under LPIPS; the file's metadata says what it carries.
+
+    A file counts as ImageNet weights only where it is torchvision's own checkpoint, known by its hash.
+
+    Raises:
+        WeightsError: the weights are missing, altered or unreadable, do not fit, or cannot be downloaded.
+    """
+    import torch
+    from torchvision.models import AlexNet, AlexNet_Weights
+
+    from afterimage import weights
+
+    source, sha256 = row.lpips_weights, row.lpips_sha256
+    trunk = source if source in TRUNKS else "file"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(row.seed)
+        network = AlexNet()
+    state: weights.State = network.state_dict()
+    if trunk == "imagenet":
+        state = weights.from_torchvision("alexnet")
+    elif sha256 is not None:
+        state = weights.from_file(Path(source), sha256)
+        # torchvision names a checkpoint by the start of its hash: alexnet-owt-7be5be79.pth
+        if sha256.startswith(Path(AlexNet_Weights.IMAGENET1K_V1.url).stem.rpartition("-")[2]):
+            trunk = "imagenet"
+    features = _features()
+    weights.check(features, state, source, optional=network.state_dict().keys())
+    about = {"network": "alexnet", "trunk": trunk, "weights": weights.describe(source, row.seed, sha256)}
+    weights.save(path, {key: state[key] for key in features.state_dict()}, about)
+
+
+class Interval(NamedTuple):
+    """A mean and the interval that holds it."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(values: npt.ArrayLike, groups: Sequence[str], samples: int, seed: int, level: float = 0.95) -> Interval:
+    """The mean of `values` `[N]` with its percentile bootstrap interval (Efron, "Bootstrap methods", 1979).
+
+    Images of one group (a person, a scene, a photograph cut into tiles) are not independent, so whole groups
+    are drawn with replacement and the images of those drawn are pooled. Where every image is a group of its own,
+    this is the plain bootstrap; with a single group images are drawn, since nothing else is left to vary.
+
+    Raises:
+        MetricError: there are no values, or not one group a value.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0 or len(array) != len(groups):
+        raise MetricError(f"values of shape {array.shape} for {len(groups)} groups; expected one group a value")
+    unique, group = np.unique(np.asarray(groups), return_inverse=True)
+    if len(unique) == 1:
+        group = np.arange(len(array))
+    sizes = np.bincount(group)
+    sums = np.bincount(group, weights=array)
+    generator = np.random.default_rng(seed)
+    means = np.empty(samples)
+    block = max(1, 1_000_000 // len(sizes))  # bounds the memory; draws come in one order whatever the block
+    for start in range(0, samples, block):
+        stop = min(start + block, samples)
+        drawn = generator.integers(len(sizes), size=(stop - start, len(sizes)))
+        means[start:stop] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(array.mean()), float(low), float(high))
+
+
+def _pair(originals: Images, reconstructions: Images) -> tuple[Floats, Floats]:
+    if originals.shape != reconstructions.shape:
+        raise MetricError(f"images of shapes {originals.shape} and {reconstructions.shape} cannot be compared")
+    if originals.ndim != 4 or originals.shape[-1] != 3 or 0 in originals.shape:
+        raise MetricError(f"images of shape {originals.shape}; expected [N, H, W, 3]")
+    return _unit(originals), _unit(reconstructions)
+
+
+def _unit(images: Images) -> Floats:
+    if images.dtype == np.uint8:
+        return images.astype(np.float64) / 255
+    if not np.issubdtype(images.dtype, np.floating):
+        raise MetricError(f"samples of type {images.dtype}; expected 8-bit or float")
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # so written that NaN fails too
+        raise MetricError(f"float samples between {low} and {high}; expected 0 to 1")
+    return images.astype(np.float64)
+
+
+def _at_least(images: Images, side: int, what: str) -> None:
+    height, width = images.shape[1:3]
+    if min(height, width) < side:
+        raise MetricError(f"{width} x {height} px are too few for {what}, which needs {side} px a side")
+
+
+def _features() -> "nn.Module":
+    """The names and shapes of AlexNet without its classifier, keys as in torchvision's whole network."""
+    import torch
+    from torch import nn
+    from torchvision.models import AlexNet
+
+    with torch.device("meta"):
+        return nn.ModuleDict({"features": AlexNet().features})

@@ -1,0 +1,220 @@
+"""Shards: WebDataset tars that are the same on any machine, and the index that says what is in them.
+
+Images, features and reconstructions have the same layout, so writing (`writer`, `describe`, `write_index`) and
+reading (`load_index`, `read`, `Table`) serve them all.
+"""
+
+import json
+import os
+import re
+import sys
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from afterimage import outputs
+from afterimage.errors import ShardError
+
+SPLITS = ("train", "val", "test")
+
+Index = dict[str, Any]
+"""`index.json` as it is: what the shards hold, and `splits`, each with `samples` and a list of `shards`."""
+
+MEMBER = re.compile(r"[A-Za-z0-9_=-]+\.[a-z0-9]+")
+"""A member's name: a key, which has no dots, and an extension."""
+
+
+class Shard(TypedDict):
+    """A tar as the index lists it; bytes and sha256 are those of the whole file."""
+
+    name: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+# Writing
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Yield `put(name, data)`, which adds a member `<key>.<extension>`; the tar is whole when the block ends well.
+
+    Raises:
+        ShardError: a name is not a key with an extension.
+    """
+    from webdataset import TarWriter  # imports torch, which takes seconds
+
+    with (
+        outputs.file(path) as partial,
+        partial.open("wb") as stream,
+        # mtime must be an integer: a float costs an extended header a member
+        TarWriter(stream, user="afterimage", group="afterimage", encoder=False, mtime=0) as tar,
+    ):
+
+        def put(name: str, data: bytes) -> None:
+            if not MEMBER.fullmatch(name):
+                raise ShardError(f"{path}: {name!r} is no name of a sample; expected <key>.<extension>")
+            key, _, extension = name.partition(".")
+            tar.write({"__key__": key, extension: data})
+
+        yield put
+
+
+def describe(path: Path, samples: int | None = None) -> Shard:
+    """The entry of a finished tar in the index; its samples are counted where their number is not given."""
+    if samples is None:
+        samples = sum(1 for _ in members(path))
+    return {"name": path.name, "samples": samples, "bytes": path.stat().st_size, "sha256": outputs.sha256(path)}
+
+
+def write_index(folder: Path, about: Mapping[str, Any], splits: Mapping[str, Sequence[Shard]]) -> None:
+    """Write `index.json` beside finished tars: what they hold, and the tars of each split in their order."""
+    totals = {
+        split: {"samples": sum(shard["samples"] for shard in shards), "shards": list(shards)}
+        for split, shards in splits.items()
+    }
+    outputs.write_json(folder / "index.json", {**about, "splits": totals})
+
+
+# Reading
+
+
+def load_index(folder: Path) -> Index:
+    """Read the index of a folder of shards.
+
+    Raises:
+        ShardError: there is none, or it is not such an index.
+    """
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShardError(f"{path}: there is no such index; run the stage that writes these shards") from None
+    except ValueError as error:
+        raise ShardError(f"{path}: not an index of shards: {error}") from None
+    try:
+        for split in index["splits"].values():
+            for shard in [{"name": "x.tar", "bytes": 0, "sha256": "", **split}, *split["shards"]]:
+                kinds = [type(shard[field]) for field in ("name", "samples", "bytes", "sha256")]
+                if kinds != [str, int, int, str] or Path(shard["name"]).name != shard["name"]:
+                    raise ValueError(f"not an entry of a shard: {shard}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ShardError(f"{path}: not an index of shards: {type(error).__name__}: {error}") from None
+    return index
+
+
+def read(folder: Path, split: str) -> Iterator[tuple[str, bytes, str]]:
+    """Yield key, bytes and extension of each sample of a split, in order, one in memory at a time.
+
+    Raises:
+        ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
+    """
+    for path, shard in _shards(folder, split):
+        with path.open("rb") as stream:
+            for key, extension, offset, size in _samples(path, shard):
+                stream.seek(offset)
+                yield key, stream.read(size), extension
+
+
+class Table:
+    """The samples of a split by position, for random access.
+
+    Opening it reads the headers of the tars once. It can be shared by threads, crosses a fork, and pickles to the
+    workers of a DataLoader; each process opens the tars for itself, when it first needs them.
+
+    Attributes:
+        index: the folder's index.
+        keys: the key of each sample.
+        extensions: the extension of each sample, without a dot.
+    """
+
+    MAX_OPEN = 256
+    """So many tars stay open; others are opened for each read, because systems limit open files."""
+
+    def __init__(self, folder: Path, split: str):
+        """Raises:
+        ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
+        """
+        self.index = load_index(folder)
+        self.keys: list[str] = []
+        self.extensions: list[str] = []
+        self._paths: list[Path] = []
+        places: list[npt.NDArray[np.int64]] = []
+        for path, shard in _shards(folder, split):
+            rows = list(_samples(path, shard))
+            self.keys += [key for key, *_ in rows]
+            self.extensions += [sys.intern(extension) for _, extension, *_ in rows]
+            number = len(self._paths)
+            places.append(np.array([(number, offset, size) for *_, offset, size in rows], dtype=np.int64))
+            self._paths.append(path)
+        self._numbers, self._offsets, self._sizes = (
+            np.concatenate(places).T.copy() if places else np.zeros((3, 0), dtype=np.int64)
+        )
+        self._open: dict[int, BinaryIO] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def bytes(self, position: int) -> bytes:
+        """The bytes of a sample.
+
+        Raises:
+            ShardError: the tar was shortened after the table was opened.
+        """
+        number, offset, size = (int(column[position]) for column in (self._numbers, self._offsets, self._sizes))
+        stream = self._open.get(number)
+        if stream is None:
+            stream = self._paths[number].open("rb", buffering=0)
+            if len(self._open) < self.MAX_OPEN:
+                self._open[number] = stream
+        data = os.pread(stream.fileno(), size, offset)  # no shared position: safe between threads and after a fork
+        if len(data) != size:
+            raise ShardError(f"{self._paths[number]}: ends within {self.keys[position]}: {len(data)} of {size} bytes")
+        return data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
+
+
+def _shards(folder: Path, split: str) -> Iterator[tuple[Path, Shard]]:
+    """The tars of a split, each there and as large as the index says."""
+    splits = load_index(folder)["splits"]
+    if split not in splits:
+        raise ShardError(f"{folder / 'index.json'}: no split `{split}`; there are {', '.join(splits) or 'none'}")
+    for shard in splits[split]["shards"]:
+        path = folder / shard["name"]
+        if not path.is_file():
+            raise ShardError(f"{path}: this shard is missing, although index.json lists it")
+        if (found := path.stat().st_size) != shard["bytes"]:
+            raise ShardError(f"{path}: {found} bytes, expected {shard['bytes']} by index.json: truncated or replaced")
+        yield path, shard
+
+
+def _samples(path: Path, shard: Shard) -> Iterator[tuple[str, str, int, int]]:
+    """Key, extension, offset and size of each member of a tar, which must be as many as the index says."""
+    count = 0
+    for name, offset, size in members(path):
+        key, dot, extension = name.partition(".")
+        if not dot:
+            raise ShardError(f"{path}: the member {name} has no extension, expected <key>.<extension>")
+        count += 1
+        yield key, extension, offset, size
+    if count != shard["samples"]:
+        raise ShardError(f"{path}: {count} samples, expected {shard['samples']} by index.json")
+
+
+def members(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of each member of a tar, from its headers alone."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            while (member := tar.next()) is not None:
+                getattr(tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
+                yield member.name, member.offset_data, member.size
+    except tarfile.TarError as error:
+        raise ShardError(f"{path}: not a whole tar: {error}") from None

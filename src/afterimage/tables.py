@@ -1,0 +1,57 @@
+"""Tables of results for people, read from params.yaml and metrics/ without a heavy import."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from afterimage import layout, params
+from afterimage.errors import ParamsError
+
+FAMILIES = ("decoders",)
+"""Sections of params.yaml whose rows are trained."""
+
+
+def results(project: Path) -> list[dict[str, Any]]:
+    """A line a row, in the order of params.yaml: learned rows first, then the baselines.
+
+    Raises:
+        ParamsError: params.yaml is missing or not what it should be.
+    """
+    data = params.load(project / "params.yaml")
+    lines = []
+    for family in FAMILIES:
+        for name, row in (data.get(family) or {}).items():
+            reads = f"{row.get('encoder')} {' + '.join(row.get('layers', []))}"
+            trained = (project / layout.model(family, name) / "card.json").is_file()
+            lines.append(
+                {"row": name, "reads": reads, "trained": "yes" if trained else "no", **summary(project, family, name)}
+            )
+    for name, row in (data.get("baselines") or {}).items():
+        for method in row.get("methods", []):
+            numbers = summary(project, "baselines", f"{name}/{method}")
+            lines.append({"row": f"{name}/{method}", "reads": "baseline", "trained": "-", **numbers})
+    return lines
+
+
+def summary(project: Path, family: str, row: str) -> dict[str, Any]:
+    """The numbers of a row without the count of images; empty if it was not evaluated."""
+    path = project / layout.metrics(family, row) / "summary.json"
+    if not path.is_file():
+        return {}
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    numbers.pop("images", None)
+    return dict(
+        sorted(numbers.items(), key=lambda item: ("psnr", "ssim").index(item[0]) if item[0] in ("psnr", "ssim") else 9)
+    )
+
+
+def require_row(project: Path, family: str, name: str) -> dict[str, Any]:
+    """The plain data of a row.
+
+    Raises:
+        ParamsError: params.yaml has no such row; the text lists those it has.
+    """
+    rows = params.load(project / "params.yaml").get(family) or {}
+    if name not in rows:
+        raise ParamsError(f"no row `{name}` in {family}; there are {', '.join(rows) or 'none'}")
+    return rows[name]

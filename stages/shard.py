@@ -1,0 +1,12 @@
+"""Cut a fetched data set into shards: `python stages/shard.py photos` writes data/shards/photos."""
+
+from afterimage import layout, params, sharding, sources, stage
+
+
+def main(dataset: str) -> None:
+    row = params.row(stage.PARAMS, "datasets", dataset, sources.Dataset)
+    sharding.write(row, dataset, layout.raw(dataset), layout.shards(dataset))
+
+
+if __name__ == "__main__":
+    stage.run(main)

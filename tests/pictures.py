@@ -1,0 +1,82 @@
+"""Small image files for tests: encoded in memory, so that a test says what it needs in a line."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
+    """Smooth colour that is different for each seed and differs from its own flips and turns."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def png(width: int = 48, height: int = 40, seed: int = 0) -> bytes:
+    return encoded(noise(width, height, seed))
+
+
+def jpeg(width: int = 48, height: int = 40, seed: int = 0, **options: Any) -> bytes:
+    return encoded(noise(width, height, seed), "JPEG", quality=90, **options)
+
+
+def truncated(width: int = 64, height: int = 64) -> bytes:
+    """A JPEG whose header is whole and whose pixels are not."""
+    data = jpeg(width, height)
+    return data[: len(data) * 9 // 10]
+
+
+def oriented(image: Image.Image, orientation: int, form: str = "PNG") -> bytes:
+    """The image as a camera would store it that writes this EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, form, exif=exif)
+
+
+def raw_png(width: int, height: int, depth: int, colour: int, lines: bytes, extra: bytes = b"") -> bytes:
+    """A PNG from its parts, for what Pillow reads but does not write; lines begin with their filter byte."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def bomb() -> bytes:
+    """A file of some hundred bytes that claims 30,000 x 30,000 px."""
+    return raw_png(30_000, 30_000, 8, 2, bytes(1000))
+
+
+def animation() -> bytes:
+    """A GIF of a red frame and a blue one."""
+    red, blue = (Image.new("RGB", (48, 40), colour) for colour in ("red", "blue"))
+    return encoded(red, "GIF", save_all=True, append_images=[blue])
+
+
+def folder(root: Path, files: dict[str, bytes]) -> Path:
+    """A folder with these files; names may hold `/`."""
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
+
+
+def people(root: Path, count: int = 12, images: int = 2, width: int = 48, height: int = 40) -> Path:
+    """A folder a person with some images each: enough for all three splits with seed 0."""
+    names = [
+        (f"person{person:02d}/{image}.png", 100 * person + image) for person in range(count) for image in range(images)
+    ]
+    return folder(root, {name: png(width, height, seed) for name, seed in names})
