@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from afterimage import outputs, shards
+
 
 def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
     """Smooth colour that is different for each seed and differs from its own flips and turns."""
@@ -80,3 +82,24 @@ def people(root: Path, count: int = 12, images: int = 2, width: int = 48, height
         (f"person{person:02d}/{image}.png", 100 * person + image) for person in range(count) for image in range(images)
     ]
     return folder(root, {name: png(width, height, seed) for name, seed in names})
+
+
+def shards_of(root: Path, splits: dict[str, list[int]], size: int = 32, prefix: str = "a") -> Path:
+    """Image shards with so many samples in each tar of a split, as the stage shard writes them."""
+    root.mkdir(parents=True, exist_ok=True)
+    described: dict[str, list[shards.Shard]] = {}
+    lines = []
+    for place, (split, counts) in enumerate(splits.items()):
+        number = 0
+        for tar, count in enumerate(counts):
+            path = root / f"{split}-{tar:06d}.tar"
+            with shards.writer(path) as put:
+                for _ in range(count):
+                    key = f"{split}_{prefix}{number:04d}"
+                    put(f"{key}.png", png(size, size, seed=1000 * place + number))
+                    lines.append((key, split, path.name, key, key))
+                    number += 1
+            described.setdefault(split, []).append(shards.describe(path, count))
+    shards.write_index(root, {"dataset": "mine", "size": size}, described)
+    outputs.write_csv(root / "samples.csv", ("key", "split", "shard", "image", "group"), lines)
+    return root

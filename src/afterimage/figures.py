@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_BYTES = 600_000
-"""A larger figure is reduced to 256 colours: the report lies in Git."""
+"""A larger figure loses the lowest bits of its colours, which hardly show: the report lies in Git."""
 INK, SOFT, LINE, BLUE, RUST = "#1d2126", "#6a727d", "#dfe3e8", "#1f66ad", "#b5532a"
 
 CELL = 128
@@ -80,7 +80,7 @@ def quality_against_depth(
         metrics: the label of the axis by the metric's name.
     """
     widths = [len(encoder.ticks) + 0.6 for encoder in encoders]
-    with _figure(path, 1.15 * sum(widths) + 2.6, 3.1 * len(metrics) + 0.7) as figure:
+    with _figure(path, 0.86 * sum(widths) + 1.9, 2.7 * len(metrics) + 0.7) as figure:
         axes = figure.subplots(
             len(metrics), len(encoders), squeeze=False, sharex="col", sharey="row", width_ratios=widths
         )
@@ -116,7 +116,7 @@ def _depth_panel(panel: "Axes", encoder: Depth, metric: str, levels: Sequence[fl
         panel.annotate(
             f"{text} {mark.label}".strip(),
             (mark.place, value.mean),
-            (7, 5),
+            (7, -12 if hollow else 5),
             textcoords="offset points",
             fontsize=8.5,
             bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
@@ -130,24 +130,26 @@ def _depth_panel(panel: "Axes", encoder: Depth, metric: str, levels: Sequence[fl
 
 def training_curves(path: Path, encoders: dict[str, list[Curve]]) -> None:
     """A panel an encoder: the PSNR of validation images after each epoch, light lines for shallow layers."""
-    with _figure(path, 4.9 * len(encoders) + 0.6, 3.9) as figure:
+    with _figure(path, 4.7 * len(encoders) + 0.6, 3.9) as figure:
         from matplotlib import colormaps
         from matplotlib.ticker import MaxNLocator
 
+        def shades(curves: Sequence[Curve]) -> list[Any]:
+            return list(colormaps["viridis"](np.linspace(0.75, 0.05, len(curves))))
+
         axes = figure.subplots(1, len(encoders), squeeze=False, sharey=True)[0]
         for panel, (title, curves) in zip(axes, encoders.items(), strict=True):
-            shades = colormaps["viridis"](np.linspace(0.75, 0.05, len(curves)))
-            for curve, shade in zip(curves, shades, strict=True):
+            for curve, shade in zip(curves, shades(curves), strict=True):
                 panel.plot(curve.epochs, curve.values, color=shade, linewidth=1.6)
                 panel.plot(curve.epochs[-1], curve.values[-1], "o", color=shade, markersize=3.5)
             panel.set_title(title, loc="left", fontweight="bold", pad=10)
             panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+            panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             _quiet(panel)
         axes[0].set_ylabel("PSNR of validation images in dB")
         for panel, curves in zip(axes, encoders.values(), strict=True):
-            shades = colormaps["viridis"](np.linspace(0.75, 0.05, len(curves)))
-            _labels_at_the_end(panel, [curve.values[-1] for curve in curves], [c.label for c in curves], shades)
+            _labels_at_the_end(panel, [c.values[-1] for c in curves], [c.label for c in curves], shades(curves))
 
 
 def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]) -> None:
@@ -159,7 +161,7 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
     caption, head, foot = 22, 46, 58
     height = head + len(rows) * (2 * CELL + caption + GAP) + foot
     width = GAP + (len(columns) + 1) * (CELL + GAP)
-    with _figure(path, width / 100, height / 100, dpi=100) as figure:
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
         from matplotlib import colormaps
 
         colours = colormaps[ERROR_COLOURS].resampled(ERROR_STEPS)
@@ -185,7 +187,8 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
                 steps = np.minimum(error / ERROR_TOP * ERROR_STEPS, ERROR_STEPS - 1).astype(int)
                 picture(left, top, _enlarged(image))
                 text(left + CELL / 2, top + CELL + caption / 2, words, fontsize=9)
-                picture(left, top + CELL + caption, _enlarged((colours(steps)[..., :3] * 255).round().astype(np.uint8)))
+                error_map = (colours(steps)[..., :3] * 255).round().astype(np.uint8)
+                picture(left, top + CELL + caption, _enlarged(error_map, Image.Resampling.NEAREST))
             top += 2 * CELL + caption + GAP
         bar = np.repeat(np.arange(ERROR_STEPS), 16)[None].repeat(12, axis=0)
         left = 2 * GAP + CELL
@@ -200,13 +203,13 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float, dpi: int = 180) -> Iterator["Figure"]:
+def _figure(path: Path, width: float, height: float, dpi: int = 180, layout: Any = "constrained") -> Iterator["Figure"]:
     """A figure of so many inches that is saved to `path`."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "font.family": "DejaVu Sans",
         "font.size": 9.5,
         "text.color": INK,
@@ -216,15 +219,19 @@ def _figure(path: Path, width: float, height: float, dpi: int = 180) -> Iterator
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style}):
-        figure = Figure((width, height), dpi=dpi, layout="constrained" if dpi == 180 else "none")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
+        matplotlib.rcParams.update(style)
+        figure = Figure((width, height), dpi=dpi, layout=layout)
         canvas = FigureCanvasAgg(figure)
         yield figure
         canvas.draw()
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    image.save(path, "PNG", optimize=True)
-    if path.stat().st_size > MAX_BYTES:
-        image.quantize(256).save(path, "PNG", optimize=True)
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(np.uint16)
+    for coarseness in (1, 4, 8, 16):
+        rounded = (pixels + coarseness // 2) // coarseness * coarseness
+        Image.fromarray(np.minimum(rounded, 255).astype(np.uint8)).save(path, "PNG")
+        if path.stat().st_size <= MAX_BYTES:
+            break
 
 
 def _quiet(panel: "Axes") -> None:
@@ -237,8 +244,11 @@ def _quiet(panel: "Axes") -> None:
 def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[str], colours: Sequence[Any]) -> None:
     """Name lines at their right end, moved apart where they would lie on each other."""
     low, high = panel.get_ylim()
-    room = panel.figure.get_figheight() * 72 / len({axes.get_subplotspec().rowspan for axes in panel.figure.axes})
-    least = 13 / (0.75 * room) * (high - low)  # a line of text, in the units of the axis
+    figure = panel.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # lays the panels out, so that their height is known
+    height = panel.get_window_extent().height / figure.dpi * 72
+    least = 12 / height * (high - low)  # a line of text, in the units of the axis
     order = sorted(range(len(values)), key=lambda number: values[number])
     places: list[float] = []
     for number in order:
@@ -259,8 +269,8 @@ def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[
         )
 
 
-def _enlarged(pixels: Uint8) -> Uint8:
-    return np.asarray(Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.LANCZOS))
+def _enlarged(pixels: Uint8, how: Image.Resampling = Image.Resampling.LANCZOS) -> Uint8:
+    return np.asarray(Image.fromarray(pixels).resize((CELL, CELL), how))
 
 
 def _short(text: str, most: int) -> str:

@@ -72,7 +72,7 @@ class Encoder(nn.Module):
             network = _network(arch)
         self.arch = arch
         self.nodes = resolve(network, arch, layers)
-        self._uncut = frozenset(network.state_dict())
+        self.uncut = frozenset(network.state_dict())
         for module in network.modules():
             if isinstance(module, nn.ReLU | nn.ReLU6):
                 module.inplace = False  # or a tap before it would see its output
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
             WeightsError: the file is missing, damaged, or of another network.
         """
         about, state = weights.load(path)
-        weights.fit(self.body, state, str(path), optional=self._uncut)
+        weights.fit(self.body, state, str(path), optional=self.uncut)
         return about
 
 

@@ -1,0 +1,56 @@
+"""Feature extraction against the bare network: `python -m benchmarks extract`.
+
+Ours: images a second from image shards on disk to feature shards on disk, all layers of the rows `vgg16` and
+`resnet50`. The limit: the same truncated network on the same images, already decoded, normalised, channels last and
+in batches of the same size, whose features are dropped. Nothing can be faster without changing the network.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from afterimage import images, params, shards, stage
+from afterimage.observations import features
+from afterimage.observations.encoders import Encoder, EncoderRow, trunk
+from benchmarks.measuring import Line, in_turn, make_photos, ratio
+
+ROUNDS = 7
+
+
+def measure(work: Path) -> Iterator[Line]:
+    """A line an encoder; `work` is an empty folder."""
+    shards_dir = make_photos(work)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("vgg16", "resnet50"):
+        row = params.row(stage.PARAMS, "encoders", name, EncoderRow)
+        encoder = Encoder(row.arch, row.layers)
+        encoder.body.load_state_dict(trunk(row.arch, "random", row.seed, None), strict=False)
+        encoder.to(device)
+        batches = list(normalised(encoder, shards_dir, row.batch, device))
+
+        def from_shards(encoder: Encoder = encoder, row: EncoderRow = row, name: str = name) -> None:
+            features.extract(encoder, row, name, {}, shards_dir, work / "features")
+
+        def bare(encoder: Encoder = encoder, batches: list[torch.Tensor] = batches) -> None:
+            with torch.inference_mode():
+                for batch in batches:
+                    encoder.body(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
+        pairs = in_turn(bare, from_shards, ROUNDS)
+        count = sum(len(batch) for batch in batches)
+        rates = [count / min(side) for side in zip(*pairs, strict=True)]
+        found = ratio(pairs)
+        note = f"{found.spread}; at best {rates[1]:.0f} of {rates[0]:.0f} images/s"
+        yield Line(f"extract {name}", "bare forward pass", found.median, "of its images/s", 0.85, False, note)
+
+
+def normalised(encoder: Encoder, shards_dir: Path, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Batches `[N, 3, H, W]` as the network itself takes them."""
+    for split in shards.SPLITS:
+        pixels = [images.decode(data) for _, data, _ in shards.read(shards_dir, split)]
+        for start in range(0, len(pixels), size):
+            batch = torch.stack([images.to_tensor(image) for image in pixels[start : start + size]]).to(device)
+            yield ((batch - encoder.mean) / encoder.std).contiguous(memory_format=torch.channels_last)

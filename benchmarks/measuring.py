@@ -1,0 +1,102 @@
+"""What the benchmarks share: a line of the table, two sides timed in turn, and images to work on."""
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from afterimage import params, sharding, sources, stage
+from afterimage.sources import folder
+
+
+class Line(NamedTuple):
+    """A line of the table that a run prints."""
+
+    what: str
+    limit: str
+    """What it is measured against."""
+    measured: float | None
+    """None: it could not be measured, and `note` says why."""
+    unit: str
+    target: float
+    at_most: bool = True
+    """Whether the target bounds it from above."""
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.measured is None:
+            return "not measured"
+        return "ok" if self.measured == self.target or (self.measured < self.target) == self.at_most else "short"
+
+
+class Ratio(NamedTuple):
+    """The median of ratios measured pair by pair, and how they spread."""
+
+    median: float
+    spread: str
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
+    """What the first of each pair is of the second; the spread spans the middle half of the pairs."""
+    ratios = [first / second for first, second in pairs]
+    low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return Ratio(median, f"{low:.2f} to {high:.2f}")
+
+
+def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """Seconds of two sides, run A B, B A, A B ... so that whatever else the machine does slows both alike.
+
+    Both run once before, so that neither pays for imports and cold caches.
+    """
+    first()
+    second()
+    pairs = []
+    for number in range(rounds):
+        if number % 2:
+            late, early = seconds(second), seconds(first)
+            pairs.append((early, late))
+        else:
+            pairs.append((seconds(first), seconds(second)))
+    return pairs
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def make_photos(root: Path) -> Path:
+    """Fetch and shard the bundled photographs as the row `photos` says, without augmentation; return the shards."""
+    row = params.row(stage.PARAMS, "datasets", "photos", sources.Dataset).model_copy(update={"augment": 0})
+    sources.fetch(row, "photos", root / "raw")
+    sharding.write(row, "photos", root / "raw", root / "shards")
+    return root / "shards"
+
+
+def make_folder(root: Path, count: int, side: int) -> None:
+    """Cut `count` square JPEGs out of the bundled photographs, into folders train, val and test as a user has them."""
+    row = params.row(stage.PARAMS, "datasets", "photos", sources.Dataset)
+    photographs = []
+    for item in sources.module("bundled").items(row):
+        with item.open() as stream:
+            photographs.append(Image.open(io.BytesIO(stream.read())).convert("RGB"))
+    random = np.random.default_rng(0)
+    for number in range(count):
+        photograph = photographs[number % len(photographs)]
+        x, y = (int(random.integers(length - side + 1)) for length in photograph.size)
+        split = {8: "val", 9: "test"}.get(number % 10, "train")
+        path = root / split / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph.crop((x, y, x + side, y + side)).save(path, quality=90)
+
+
+def folder_row(root: Path, **values: int) -> folder.Row:
+    """The row of a data set for what `make_folder` made."""
+    return folder.Row.model_validate({"source": "folder", "path": str(root), "group": "image", "size": 64, **values})

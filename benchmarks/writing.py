@@ -1,0 +1,67 @@
+"""Shard writing against a bare loop: `python -m benchmarks writing`.
+
+Ours: `sharding.write`, which reads the fetched archive, decodes, cuts, resizes, encodes, packs, hashes and lists. The
+limit: decode, resize and encode alone, of the same files in memory to the same PNGs in memory, on as many threads.
+Measured on whole photographs (256 px JPEGs to 64 px) and on the overlapping tiles of the row `photos`.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from afterimage import params, sharding, sources, stage
+from benchmarks.measuring import Line, folder_row, in_turn, make_folder, ratio
+
+WHOLE = 1500
+ROUNDS = 7
+
+
+def measure(work: Path) -> Iterator[Line]:
+    """A line each for whole images and tiles; `work` is an empty folder."""
+    make_folder(work / "images", WHOLE, 256)
+    tiles = params.row(stage.PARAMS, "datasets", "photos", sources.Dataset).model_copy(update={"augment": 0})
+    for name, row in (("whole images", folder_row(work / "images")), ("tiles", tiles)):
+        raw = work / name / "raw"
+        sources.fetch(row, name, raw)
+        files = [(item.split == "train", read(item)) for item in sources.module(row.source).items(row)]
+
+        def ours(row: sources.Dataset = row, name: str = name, raw: Path = raw) -> None:
+            sharding.write(row, name, raw, work / name / "shards")
+
+        def bare(row: sources.Dataset = row, files: list[tuple[bool, bytes]] = files) -> None:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                for _ in pool.map(lambda file: pngs(file[1], row, training=file[0]), files):
+                    pass
+
+        found = ratio(in_turn(bare, ours, ROUNDS))
+        yield Line(
+            f"shards of {name}", "decode + resize + encode", found.median, "of its speed", 0.8, False, found.spread
+        )
+
+
+def read(item: sources.Item) -> bytes:
+    with item.open() as stream:
+        return stream.read()
+
+
+def pngs(data: bytes, row: sources.Dataset, training: bool) -> list[bytes]:
+    """What becomes of an image, in the plainest words."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    shorter = min(image.size)
+    if row.shorter_side and shorter > row.shorter_side:
+        size = (round(image.width * row.shorter_side / shorter), round(image.height * row.shorter_side / shorter))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    side = row.tile or shorter
+    step = row.stride or side if training else side
+    made = []
+    for y in range(0, image.height - side + 1, step):
+        for x in range(0, image.width - side + 1, step):
+            square = image.crop((x, y, x + side, y + side)).resize((row.size, row.size), Image.Resampling.LANCZOS)
+            stream = io.BytesIO()
+            square.save(stream, "PNG", compress_level=1)
+            made.append(stream.getvalue())
+    return made

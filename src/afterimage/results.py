@@ -1,0 +1,113 @@
+"""Measured rows as the report reads and compares them, whatever their family."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from afterimage import layout
+from afterimage.errors import AfterimageError
+from afterimage.metrics import Interval, MetricsRow, bootstrap
+
+
+class Metric(NamedTuple):
+    """How a metric is shown."""
+
+    heading: str
+    digits: int
+    higher_is_better: bool
+
+
+METRICS = {
+    "psnr": Metric("PSNR in dB", 2, True),
+    "ssim": Metric("SSIM", 3, True),
+    "mse": Metric("MSE", 5, False),
+    "lpips": Metric("LPIPS", 4, False),
+    "lpips_untrained": Metric("lpips_untrained", 4, False),
+}
+
+BASELINES = {
+    "mean_colour": "Each image filled with its own mean colour. An oracle: it knows the true image's mean, which no "
+    "reconstructor is told.",
+    "mean_image": "The mean of all training images, whatever the test image: the best guess that looks at nothing.",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row's metrics as `evaluate` wrote them."""
+
+    family: str
+    name: str
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        data = read_json(layout.metrics(self.family, self.name) / "intervals.json")
+        return {name: Interval(**data[name]) for name in METRICS if name in data}
+
+    @cached_property
+    def images(self) -> dict[str, dict[str, str]]:
+        """The lines of images.csv by key."""
+        return {line["key"]: line for line in read_csv(layout.metrics(self.family, self.name) / "images.csv")}
+
+    @cached_property
+    def groups(self) -> list[str]:
+        return [line["group"] for line in self.images.values()]
+
+    def column(self, metric: str, keys: Sequence[str]) -> list[float]:
+        return [float(self.images[key][metric]) for key in keys]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method of a row of `baselines`."""
+
+    method: str
+    result: Result
+
+
+def best_of(baselines: Sequence[Baseline], metric: str) -> Baseline | None:
+    """The baseline with the best mean of a metric; None where there are no baselines."""
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return max(baselines, key=lambda baseline: sign * baseline.result.intervals[metric].mean, default=None)
+
+
+def gain(row: Result, baseline: Result, metrics: MetricsRow) -> Interval:
+    """What a row has in PSNR over a baseline, image by image, which is steadier than either alone."""
+    keys = list(row.images)
+    if set(keys) != set(baseline.images):
+        raise AfterimageError(f"{row.name} and {baseline.name}: metrics of different images; run `dvc repro`")
+    differences = np.subtract(row.column("psnr", keys), baseline.column("psnr", keys))
+    return bootstrap(differences, row.groups, samples=metrics.bootstrap, seed=metrics.seed)
+
+
+def shown_value(interval: Interval, digits: int, signed: bool = False) -> dict[str, str]:
+    """An interval's parts as pages print them."""
+    mean, low, high = (
+        f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in interval
+    )
+    return {"mean": mean, "low": low, "high": high}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise AfterimageError(f"{path}: not JSON: {error}") from None
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AfterimageError(f"{path}: there is no such file; `dvc repro` writes what the rows need") from None

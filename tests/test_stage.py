@@ -1,0 +1,46 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import os, sys
+from afterimage import stage
+from afterimage.errors import ShardError
+def main(key):
+    if key == "bad": raise ShardError("photos: two lines\\n   are made one")
+    if key == "full": raise OSError(28, os.strerror(28), "data/x.tar")
+    if key == "bug": raise KeyError("a fault of the program")
+    if key == "stop": raise KeyboardInterrupt
+stage.run(main)
+"""
+
+
+def run(folder: Path, key: str) -> subprocess.CompletedProcess[str]:
+    (folder / "demo.py").write_text(PROGRAM)
+    return subprocess.run([sys.executable, "demo.py", key], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_fault_of_the_user_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "bad")
+    assert (done.returncode, done.stderr) == (1, "demo@bad: photos: two lines are made one\n")
+    full = run(tmp_path, "full")
+    assert (full.returncode, full.stderr) == (1, f"demo@full: {os.strerror(errno.ENOSPC)}: data/x.tar\n")
+    stopped = run(tmp_path, "stop")
+    assert stopped.stderr == "demo@stop: interrupted; run the same command to go on\n"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
+    done = run(tmp_path, "bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_run_leaves_its_record_outside_the_outputs(tmp_path: Path) -> None:
+    assert run(tmp_path, "good").returncode == 0
+    record = json.loads((tmp_path / ".afterimage/runs/demo@good.json").read_text())
+    assert record["stage"] == "demo@good"
+    assert record["seconds"] < 60
+    assert record["versions"]["torch"].count(".") >= 2
