@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afterimage import training
-from afterimage.errors import TrainingError
+from afterimage import devices, training
+from afterimage.errors import DeviceError, TrainingError
 
 ROW = dict(
     epochs=4,
@@ -152,8 +152,8 @@ def test_too_little_data_and_missing_devices_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="0 training and 4 validation samples"):
         training.fit(Learner(), Lines(0, 0), Lines(4, 1), row(), tmp_path, {})
     if not torch.cuda.is_available():
-        with pytest.raises(TrainingError, match="`cuda` is not available here; there is .*cpu"):
-            training.choose_device("cuda")
+        with pytest.raises(DeviceError, match="`cuda` is not available here; there is .*cpu"):
+            devices.choose("cuda")
     with pytest.raises(TrainingError, match="float16` trains on a GPU only"):
         training.fit(Learner(), Lines(8, 0), Lines(4, 1), row(precision="float16"), tmp_path, {})
 
@@ -168,7 +168,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 import torch
-from afterimage import training
+from afterimage import devices, training
 from test_training import Learner, Lines, row
 training.CHECKPOINT_SECONDS = 0.0
 learner = Learner(pause=0.01)

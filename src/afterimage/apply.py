@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from afterimage import images, layout, metrics
+from afterimage import devices, images, layout, metrics
 from afterimage.errors import ImageError, WeightsError
 from afterimage.observations.encoders import Encoder
 from afterimage.reconstructors import decoder
-from afterimage.training import choose_device
 
 SMALLEST = 32
 """Sides of images that a network can take."""
@@ -48,7 +47,7 @@ class DecoderRow:
         if origin != self.card["weights_origin"]:
             expected = self.card["weights_origin"]
             raise WeightsError(f"{path}: weights are {origin}, but {row} was trained on {expected}; run dvc repro")
-        self.device = choose_device("auto")
+        self.device = devices.choose("auto")
         self.encoder.to(self.device)
         self.decoder.to(self.device)
 

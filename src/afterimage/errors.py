@@ -33,6 +33,10 @@ class LayerError(AfterimageError):
     """A layer was asked for that the network does not have."""
 
 
+class DeviceError(AfterimageError):
+    """A device was asked for that this machine does not have."""
+
+
 class TrainingError(AfterimageError):
     """Training cannot start, or its numbers went wrong."""
 

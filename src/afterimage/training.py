@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from afterimage import outputs
+from afterimage import devices, outputs
 from afterimage.errors import TrainingError
 from afterimage.params import Row
 
@@ -52,7 +52,7 @@ class TrainingRow(Row):
     patience: int | None = Field(gt=0)
     """Epochs without a better validation before training stops; null: never."""
     precision: Literal["float32", "bfloat16", "float16"]
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: devices.Name
     workers: int = Field(ge=0)
     """Processes that read batches; 0 reads in the training process. It changes the speed, not the result."""
     seed: int
@@ -85,21 +85,6 @@ class Learner(abc.ABC):
         """Values by name, each `[N]`, one an image."""
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        TrainingError: a device is asked for that this machine does not have.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        there = ", ".join(device for device, yes in available.items() if yes)
-        raise TrainingError(f"device `{name}` is not available here; there is {there}")
-    return torch.device(name)
-
-
 def fit(
     learner: Learner,
     train: Samples,
@@ -122,7 +107,7 @@ def fit(
     Raises:
         TrainingError: there is too little data, the device or its precision is missing, or a loss is not finite.
     """
-    device = choose_device(row.device)
+    device = devices.choose(row.device)
     _be_deterministic()
     if len(train) < 1 or len(validation) < 1:
         raise TrainingError(f"{len(train)} training and {len(validation)} validation samples: each needs at least one")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from afterimage import images, outputs, shards
+from afterimage import devices, images, outputs, shards
 from afterimage.errors import ShardError
 from afterimage.observations.encoders import Encoder, EncoderRow
 
@@ -38,7 +38,7 @@ def extract(
     Raises:
         ShardError: the image shards are not whole, or a feature does not fit into the row's dtype.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.choose("auto")
     encoder.to(device)
     index = shards.load_index(shards_dir)
     total = sum(split["samples"] for split in index["splits"].values())

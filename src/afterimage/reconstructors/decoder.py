@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from afterimage import images, outputs, shards, training, weights
+from afterimage import devices, images, outputs, shards, training, weights
 from afterimage.errors import ParamsError, ShardError, WeightsError
 from afterimage.observations.encoders import Encoder
 from afterimage.observations.features import FeaturePairs
@@ -311,7 +311,7 @@ def load(model_dir: Path) -> tuple[Decoder, dict[str, Any]]:
 def reconstruct(model_dir: Path, layers: Sequence[Path], shards_dir: Path, out_dir: Path, batch: int) -> None:
     """Decode the test split's features and write the 8-bit images as shards."""
     decoder, card = load(model_dir)
-    device = training.choose_device("auto")
+    device = devices.choose("auto")
     decoder.to(device)
     pairs = FeaturePairs(layers, shards_dir, "test")
     for tap, index in zip(card["taps"], map(shards.load_index, layers), strict=True):
