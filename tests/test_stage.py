@@ -32,6 +32,12 @@ def test_a_fault_of_the_user_is_one_line(tmp_path: Path) -> None:
     assert stopped.stderr == "demo@stop: interrupted; run the same command to go on\n"
 
 
+def test_the_wrong_number_of_words_is_named(tmp_path: Path) -> None:
+    (tmp_path / "demo.py").write_text(PROGRAM)
+    done = subprocess.run([sys.executable, "demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "demo: expected KEY, found []\n")
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
     done = run(tmp_path, "bug")
     assert done.returncode == 1

@@ -217,3 +217,12 @@ def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None
     assert lines.asked == []
     training.forget(tmp_path)
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_git_repository_without_a_commit_only_lacks_the_live_curves(tmp_path: Path, monkeypatch, capsys) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    subprocess.run(["dvc", "init", "--quiet"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    curves = training.fit(Learner(), Lines(8, 0), Lines(4, 1), row(), tmp_path / "state", {})
+    assert len(curves) == 4
+    assert "no live curves: " in capsys.readouterr().err

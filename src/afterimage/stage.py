@@ -1,5 +1,6 @@
 """How a stage runs: one line for a fault, a run record outside the outputs, the same bits every time."""
 
+import inspect
 import json
 import os
 import platform
@@ -24,6 +25,10 @@ def run(main: Callable[..., None]) -> None:
     name = Path(sys.argv[0]).stem
     words = sys.argv[1:]
     started = time.time()
+    try:
+        inspect.signature(main).bind(*words)
+    except TypeError:
+        fail(name, [], f"expected {' '.join(inspect.signature(main).parameters).upper() or 'no words'}, found {words}")
     try:
         main(*words)
     except AfterimageError as error:

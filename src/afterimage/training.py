@@ -14,6 +14,7 @@ import inspect
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -135,8 +136,8 @@ def fit(
     )
     live = _live(state, run.curves)
     bar = tqdm(total=row.epochs * per_epoch, initial=run.step, unit="step", mininterval=1, dynamic_ncols=True)
-    if not run.stopped:
-        for batch in batches:
+    with bar:
+        for batch in () if run.stopped else batches:
             learner.networks.train()
             rate = _rate(row, run.step, row.epochs * per_epoch)
             for name, optimizer in learner.optimizers.items():
@@ -159,7 +160,6 @@ def fit(
                     run.stopped = True
                     break
             run.save(every=CHECKPOINT_SECONDS)
-    bar.close()
     run.save(every=0)
     learner.networks.load_state_dict(run.best)
     learner.networks.eval()
@@ -336,8 +336,13 @@ def _fingerprint(learner: Learner, row: TrainingRow, identity: Mapping[str, Any]
 def _live(state: Path, curves: Sequence[Mapping[str, float]]) -> Callable[[Mapping[str, float]], None]:
     """DVCLive's curves, for those who watch; it writes times, so it lives outside the outputs."""
     from dvclive import Live
+    from scmrepo.exceptions import SCMError
 
-    live = Live(str(state / "live"), dvcyaml=None, save_dvc_exp=False, report=None)
+    try:
+        live = Live(str(state / "live"), dvcyaml=None, save_dvc_exp=False, report=None)
+    except SCMError as error:  # a Git repository without a commit; the curves are in the outputs all the same
+        tqdm.write(f"no live curves: {error}", file=sys.stderr)
+        return lambda row: None
 
     def log(row: Mapping[str, float]) -> None:
         for name, value in row.items():

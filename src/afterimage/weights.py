@@ -117,12 +117,19 @@ def fit(module: nn.Module, state: State, source: str, optional: Collection[str] 
 
 
 def save(path: Path, state: State, about: Mapping[str, Any]) -> None:
-    """Write a state as safetensors; `about` goes into its metadata."""
+    """Write a state as safetensors; `about` goes into its metadata.
+
+    Raises:
+        WeightsError: the disk is full, or the folder cannot be written to.
+    """
     # One metadata key: safetensors keeps several in no fixed order, and the bytes would differ from run to run
     metadata = {"afterimage": json.dumps(about, sort_keys=True)}
     plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with outputs.file(path) as partial:
-        save_file(plain, partial, metadata=metadata)
+        try:
+            save_file(plain, partial, metadata=metadata)
+        except SafetensorError as error:  # it wraps what the system says of a full disk
+            raise WeightsError(f"{path}: cannot be written: {error}") from None
 
 
 def load(path: Path) -> tuple[dict[str, Any], State]:

@@ -47,7 +47,7 @@ def extract(
     }
     shapes: dict[str, list[int]] = {}
     bar = tqdm(total=total, desc=f"extract {name}", unit="image", mininterval=1, dynamic_ncols=True)
-    with outputs.folder(out_dir) as folder, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as pen:
+    with bar, outputs.folder(out_dir) as folder, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as pen:
         for split in index["splits"]:
             for shard, batches in _batches(shards_dir, split, row.batch, reader):
                 with ExitStack() as tars:
@@ -75,7 +75,6 @@ def extract(
                 **about,
             }
             shards.write_index(folder / layer, store, written[layer])
-    bar.close()
 
 
 def to_npy(array: npt.NDArray[Any]) -> bytes:
