@@ -15,7 +15,7 @@ from afterimage.observations import features
 from afterimage.observations.encoders import Encoder, EncoderRow, trunk
 from benchmarks.measuring import Line, in_turn, make_photos, ratio
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 def measure(work: Path) -> Iterator[Line]:
