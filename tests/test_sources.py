@@ -339,7 +339,107 @@ def test_a_missing_official_split_is_dealt_out_of_train(tmp_path: Path) -> None:
     assert 1 <= len(found["val"]) < len(found["train"])
 
 
+def test_only_some_of_a_folder(tmp_path: Path) -> None:
+    folder = pictures.people(tmp_path / "in")
+    manifest, _ = fetch(folder, only=r"/1\.png$")
+    assert len(manifest) == 12
+    assert all(line["origin"].endswith("/1.png") for line in manifest)
+    with pytest.raises(SourceError, match=r"no images in this folder \(looked for .* and '/9.png'\)"):
+        fetch(folder, only="/9.png")
+
+
 def test_a_person_in_two_official_splits_is_one_group(tmp_path: Path) -> None:
     names = [f"{split}/ann/{n}.png" for n, split in enumerate(("train", "val", "test"))]
     folder = pictures.folder(tmp_path / "in", {name: pictures.png(seed=n) for n, name in enumerate(names)})
     assert {line["group"] for line in fetch(folder)[0]} == {"ann"}
+
+
+# Pairs
+
+
+SHOTS = {"input": "(.*)_real", "target": "(.*)_mean"}
+
+
+def shots(root: Path, count: int = 24) -> Path:
+    return pictures.folder(
+        root,
+        {
+            f"cam{n % 2}/scene{n:02d}_{role}.png": pictures.png(seed=10 * n + place)
+            for n in range(count)
+            for place, role in enumerate(("real", "mean"))
+        },
+    )
+
+
+def test_pairs_by_their_names(tmp_path: Path) -> None:
+    manifest, rejected = fetch(shots(tmp_path / "in"), pairs=SHOTS, group=r"(scene\d\d)_mean")
+    assert rejected == {}
+    lines = by_key(manifest)
+    assert len(lines) == 48
+    inputs = {key: line for key, line in lines.items() if line["target"]}
+    assert sorted(line["target"] for line in inputs.values()) == sorted(lines.keys() - inputs.keys())
+    for key, line in inputs.items():
+        target = lines[line["target"]]
+        assert key.removesuffix("_real") == target["key"].removesuffix("_mean")
+        assert (line["group"], line["split"]) == (target["group"], target["split"])  # the pattern fits targets alone
+        assert (line["width"], line["height"]) == (target["width"], target["height"])
+
+
+def test_pairs_in_folders_of_their_own(tmp_path: Path) -> None:
+    names = [f"{n}/{place}" for n in range(24) for place in ("occluded/occluded_bed", "original/bed")]
+    folder = pictures.folder(tmp_path / "in", {f"{name}.jpg": pictures.jpeg(seed=n) for n, name in enumerate(names)})
+    pairs = {"input": "(.*)/occluded/occluded_(.*)", "target": "(.*)/original/(.*)"}
+    lines = by_key(fetch(folder, pairs=pairs, group=r"^(\d+)/")[0])
+    assert lines["7--occluded--occluded_bed"]["target"] == "7--original--bed"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cam0/scene99_real.png", "cam0/scene99_real.png: this input has no partner"),
+        ("cam0/scene99_mean.png", "cam0/scene99_mean.png: this target has no partner"),
+        ("cam0/other.png", "cam0/other.png: neither pattern of `pairs` found in this path; `only` leaves out what"),
+        ("cam0/a_real_mean.png", "cam0/a_real_mean.png: both patterns of `pairs` found in this path"),
+        ("cam0/scene02_real2.png", "cam0/scene02_real.png and cam0/scene02_real2.png: each would be the input of one"),
+    ],
+)
+def test_images_that_make_no_pair(tmp_path: Path, name: str, expected: str) -> None:
+    folder = pictures.folder(shots(tmp_path / "in"), {name: pictures.png()})
+    with pytest.raises(SourceError) as caught:
+        fetch(folder, pairs=SHOTS)
+    assert expected in str(caught.value)
+    assert len(fetch(folder, pairs=SHOTS, group="image", only=r"scene[0-2]\d_(real|mean)\.")[0]) == 48
+
+
+def test_a_pair_of_two_sizes(tmp_path: Path) -> None:
+    folder = pictures.folder(shots(tmp_path / "in"), {"cam0/scene04_real.png": pictures.png(50, 40)})
+    with pytest.raises(SourceError) as caught:
+        fetch(folder, pairs=SHOTS, group="image")
+    assert str(caught.value) == (
+        "cam0/scene04_mean.png has 48 x 40 px and its partner cam0/scene04_real.png 50 x 40 px; expected one size"
+    )
+
+
+def test_a_pair_is_set_aside_together(tmp_path: Path) -> None:
+    broken = {"cam0/scene04_real.png": b"words", "cam1/scene05_mean.png": b""}
+    folder = pictures.folder(shots(tmp_path / "in"), broken)
+    manifest, rejected = fetch(folder, pairs=SHOTS, group="image", max_rejected=0.1)
+    assert len(manifest) == 44
+    assert rejected == {
+        "cam0/scene04_real.png": "not an image in a known format",
+        "cam0/scene04_mean.png": "its partner cam0/scene04_real.png: not an image in a known format",
+        "cam1/scene05_mean.png": "the file is empty",
+        "cam1/scene05_real.png": "its partner cam1/scene05_mean.png: the file is empty",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pairs: {input: '(.*)_a', target: b}", "`datasets.mine.pairs.target`: 'b': expected a pattern with brackets"),
+        ("pairs: {input: '(.*)_(a)', target: (.*)}", "`input` and `target` need as many brackets as each other"),
+        ("only: '['", "`datasets.mine.only`: '[': not a pattern"),
+    ],
+)
+def test_faults_of_pairs(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in problem(tmp_path, f"source: folder, path: p, size: 8, {text}")

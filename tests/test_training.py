@@ -208,7 +208,7 @@ def test_a_run_that_is_killed_twice_ends_with_the_same_bits(tmp_path: Path) -> N
 def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
     training.fit(Learner(), Lines(16, 0), Lines(4, 1), row(), tmp_path, {"data": "abc"})
     assert (tmp_path / "checkpoint.pt").is_file()
-    for change in ({"row": row(), "data": "abd"}, {"row": row(learning_rate=0.02), "data": "abc"}):
+    for change in ({"row": row(), "data": "xyz"}, {"row": row(learning_rate=0.02), "data": "abc"}):
         lines = Lines(16, 0)
         training.fit(Learner(), lines, Lines(4, 1), change["row"], tmp_path, {"data": change["data"]})
         assert len(lines.asked) == 16  # all steps again

@@ -4,9 +4,11 @@ A source is a module of this package with three names:
 
 - `Row`, the class of its rows in the section `datasets`;
 - `COLUMNS`, the columns that it adds to the manifest;
-- `items(row)`, its images as `Item`s, in the order of their keys and without a byte of them read.
+- `items(row)`, its images as `Item`s, in the order of their keys. What lies in files of its own is not read before
+  its item is opened; what comes as a stream (rows of a table, frames of a clip) is read a few items ahead.
 
-A new source is a new module and its name in `SOURCES`.
+A new source is a new module and its name in `SOURCES`. What several share lies in `paths` (the rules of names, groups,
+official splits and pairs) and `downloads`.
 """
 
 import hashlib
@@ -26,7 +28,7 @@ from afterimage import engine, images, outputs, params
 from afterimage.errors import AfterimageError, ImageError, SourceError
 from afterimage.shards import SPLITS
 
-SOURCES = ("bundled", "folder")
+SOURCES = ("bundled", "folder", "archive", "huggingface", "kaggle", "video")
 COLUMNS = ("key", "origin", "sha256", "bytes", "width", "height", "mode", "group", "split")
 """The manifest's columns before those of a source; width and height are those of the upright image."""
 
@@ -57,6 +59,8 @@ class Dataset(params.Row):
 
     source: str
     path: str
+    """What the source reads, and DVC watches. The rows of a source that reads from elsewhere (a URL, a hub) name the
+    module of the source: it is always there, and what they read is pinned in the row."""
     size: Pixels
     """The side of a sample."""
     tile: Pixels | None = None
@@ -207,7 +211,7 @@ def _stored(
             raise AssertionError(f"{row.source} yields {here} after {before[0]}")
         before = here, item.origin
         try:
-            data = _read(item)
+            data = read(item.open)
             width, height, mode = _header(data)
         except ImageError as error:
             rejected.append((item.origin, str(error)))
@@ -222,9 +226,14 @@ def _stored(
         yield here, item.origin, digest, len(data), width, height, mode, item.group, split, *item.extra
 
 
-def _read(item: Item) -> bytes:
+def read(source: Callable[[], BinaryIO]) -> bytes:
+    """All bytes of what `source` opens.
+
+    Raises:
+        ImageError: it cannot be read, or is too large.
+    """
     try:
-        with item.open() as stream:
+        with source() as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
