@@ -82,7 +82,7 @@ def test_features_that_float16_cannot_hold_are_an_error(images: Path, tmp_path: 
     with torch.no_grad():
         for parameter in loud.body.parameters():
             parameter.mul_(1e6)
-    with pytest.raises(ShardError, match=r"relu1_1: features up to .* do not fit into float16; set dtype: float32"):
+    with pytest.raises(ShardError, match=r"relu1_1: features from .* do not fit into float16; set dtype: float32"):
         features.extract(loud, row(layers=["relu1_1"]), "mine", {}, images, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     features.extract(loud, row(layers=["relu1_1"], dtype="float32"), "mine", {}, images, tmp_path / "out")

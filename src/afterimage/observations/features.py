@@ -186,12 +186,16 @@ def _forward(encoder: Encoder, pixels: Tensor, row: EncoderRow, shapes: dict[str
     for layer, values in features.items():
         if values.ndim != 4:
             raise ShardError(f"{layer}: features of shape {list(values.shape)}, expected maps [N, C, H, W]")
-        stored = values.to(getattr(torch, row.dtype)).contiguous()
-        if not bool(torch.isfinite(stored).all()):
-            peak = float(values.abs().max())
-            raise ShardError(f"{layer}: features up to {peak:.4g} do not fit into {row.dtype}; set dtype: float32")
+        dtype = getattr(torch, row.dtype)
+        low, high = (float(bound) for bound in torch.aminmax(values))
+        limit = torch.finfo(dtype).max
+        if not -limit <= low <= high <= limit:  # nor if one is NaN
+            raise ShardError(
+                f"{layer}: features from {low:.4g} to {high:.4g} do not fit into {row.dtype}"
+                + ("; set dtype: float32" if dtype == torch.float16 else "")
+            )
         shapes.setdefault(layer, list(values.shape[1:]))
-        kept[layer] = stored.cpu().numpy()
+        kept[layer] = values.to(dtype=dtype, memory_format=torch.contiguous_format).cpu().numpy()
     return kept
 
 

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm import tqdm
 
-from afterimage import outputs, params
+from afterimage import devices, outputs, params
 from afterimage.errors import ShardError, TrainingError
 from afterimage.observations.encoders import Encoder
 from afterimage.randomness import generator
@@ -48,19 +48,19 @@ class Settings(params.Row):
     range: parametrisations.Range
     priors: priors.PriorsRow
     jitter: int = Field(ge=0)
-    """Before each look at the features the image is rolled by up to so many px each way (Mahendran and Vedaldi 2016)."""
+    """Before each look at the features the image is rolled by up to so many px each way (Mahendran, Vedaldi 2016)."""
     optimiser: Literal["adam", "lbfgs"]
     learning_rate: float = Field(gt=0)
     """How far a value moves in a step, about: of Adam in the first step, of L-BFGS in the first trial."""
     steps: int = Field(gt=0)
     patience: int | None = Field(gt=0)
-    """An image is done when its feature error has not fallen by the share `tolerance` for so many steps; null: never."""
+    """An image is done when its feature error did not fall by the share `tolerance` for so many steps; null: never."""
     tolerance: float = Field(ge=0, lt=1)
     restarts: int = Field(gt=0)
     """Searches an image, of which the one with the smallest feature error is kept."""
     batch: int = Field(gt=0)
     """Images that are optimised at once. It changes the speed, and of the result the last bits."""
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: devices.Name
     seed: int
 
     @model_validator(mode="after")
@@ -331,7 +331,10 @@ class Inverter:
 
     def _nearest_colours(self, wanted: Tensor, restart: int) -> Tensor:
         """Images of soft cells: each has the flat colour whose features are nearest to what is wanted there."""
-        cells = [max(1, min(side, length // CELL)) for side, length in zip(wanted.shape[-2:], self.size, strict=True)]
+        down, across = (
+            max(1, min(side, full // CELL)) for side, full in zip(wanted.shape[-2:], self.size, strict=True)
+        )
+        cells = (down, across)
         if restart not in self._colours:
             drawn = generator(self.settings.seed, "colours", restart).random((COLOURS, 3), dtype=np.float32)
             colours = torch.from_numpy(drawn).to(self.device)
