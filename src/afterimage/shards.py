@@ -54,7 +54,9 @@ def writer(path: Path) -> Iterator[Callable[[str, bytes], None]]:
         partial.open("wb") as stream,
         # A tar of WebDataset is any tar with such names. Its own TarWriter makes the same bytes in blocks of 10 KB,
         # which cost more than a light network's forward pass, and imports torch
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20) as tar,
+        tarfile.open(  # type: ignore[call-overload]  # its stubs lack copybufsize
+            fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
+        ) as tar,
     ):
 
         def put(name: str, data: bytes) -> None:
