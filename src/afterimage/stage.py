@@ -59,8 +59,8 @@ def _record(name: str, words: list[str], started: float) -> None:
         "device": _device(),
         "versions": {package: metadata.version(package) for package in packages},
     }
-    RECORDS.mkdir(parents=True, exist_ok=True)
     path = RECORDS / f"{'@'.join([name, *words])}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)  # a row's name may hold a slash
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
