@@ -6,11 +6,11 @@ Measured on whole photographs (256 px JPEGs to 64 px) and on the overlapping til
 """
 
 import io
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from joblib import cpu_count
 from PIL import Image
 
 from afterimage import params, sharding, sources, stage
@@ -33,7 +33,7 @@ def measure(work: Path) -> Iterator[Line]:
             sharding.write(row, name, raw, work / name / "shards")
 
         def bare(row: sources.Dataset = row, files: list[tuple[bool, bytes]] = files) -> None:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(cpu_count()) as pool:
                 for _ in pool.map(lambda file: pngs(file[1], row, training=file[0]), files):
                     pass
 
