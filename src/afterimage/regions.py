@@ -1,21 +1,35 @@
 """How well a hole was filled: the numbers within the hole, along its border, and of the whole image.
 
-Images are 8-bit or float `[N, H, W, 3]` as in `metrics`, and whole: known pixels are the original's. The definitions are
-those of `metrics`, taken over the pixels of a region:
+Images are 8-bit or float `[N, H, W, 3]` as in `metrics`, and whole: known pixels are the original's. The definitions
+are those of `metrics`, taken over the pixels of a region:
 
 - `hole`: the missing pixels;
 - `band`: those of them that are near a known pixel, where a seam would show;
 - the whole image has no prefix. Its error is that of the hole spread over all pixels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from afterimage.errors import MetricError
+from afterimage.images import Uint8
 from afterimage.metrics import PSNR_CAP, Floats, Images, Lpips, mse, squared_error, ssim_map
+from afterimage.observations.holes import StoredHoles
 from afterimage.observations.masks import Mask
 
 BAND = 1 / 32
 """Width of the band, of the image's shorter side: 2 px of 64, 8 px of 256."""
+
+
+class Regions:
+    """Measures the stored holes of test images: `evaluate` calls it for further columns."""
+
+    def __init__(self, holes: StoredHoles, lpips: Lpips):
+        self.holes, self.lpips = holes, lpips
+
+    def __call__(self, keys: Sequence[str], originals: Uint8, reconstructions: Uint8) -> dict[str, Floats]:
+        return measure(originals, reconstructions, np.stack([self.holes[key] for key in keys]), self.lpips)
 
 
 def measure(originals: Images, reconstructions: Images, masks: Mask, lpips: Lpips) -> dict[str, Floats]:

@@ -65,8 +65,11 @@ class Boxes(HolesRow):
 
     def draw(self, random: np.random.Generator, key: str, height: int, width: int) -> Mask:
         side = _pixels(self.side, height, width)
-        places = [(int(random.integers(width - side + 1)), int(random.integers(height - side + 1))) for _ in range(self.count)]
-        return masks.of_boxes([Box(x, y, x + side, y + side) for x, y in places], height, width, key)
+        boxes = []
+        for _ in range(self.count):
+            left, top = (int(random.integers(extent - side + 1)) for extent in (width, height))
+            boxes.append(Box(left, top, left + side, top + side))
+        return masks.of_boxes(boxes, height, width, key)
 
 
 class Corners(HolesRow):

@@ -11,8 +11,9 @@ from afterimage.images import Uint8, decode, encode_png
 from afterimage.observations.holes import StoredHoles
 from afterimage.observations.masks import Mask
 
+FAMILY = "baselines-holes"
 RADIUS = 3
-"""Of the neighbourhood in px that Telea and Navier-Stokes look at around a missing pixel, as OpenCV's examples have it."""
+"""Of what Telea and Navier-Stokes look at around a missing pixel, in px, as in OpenCV's examples."""
 
 Method = Callable[[Uint8, Mask], npt.NDArray[np.generic]]
 """From an image `[H, W, 3]` whose missing pixels are black, and its mask `[H, W]`, to the image with all of them."""
