@@ -13,17 +13,18 @@ import torch
 from afterimage.images import Uint8
 from afterimage.reconstructors.pixelrnn.network import PixelRnn
 from afterimage.reconstructors.pixelrnn.rows import ROWS, Bools, Floats, Rows
+from afterimage.reconstructors.pixelrnn.sampling import precise
 
 
 class Sampler:
     """A network, ready to complete images.
 
     Args:
-        network: it is set to double precision and evaluation.
+        network: it is set to the precision of sampling.
     """
 
     def __init__(self, network: PixelRnn):
-        self.network = network.double().cpu().eval()
+        self.network = precise(network)
         self.kind: type[Rows] = ROWS[type(network.blocks[0])]
 
     def __call__(self, images: Uint8, masks: Bools, draws: Floats, temperature: float) -> Uint8:
@@ -40,7 +41,7 @@ class Sampler:
         completed, missing = np.repeat(images, repeats, 0), np.repeat(masks, repeats, 0)
         if not masks.any():
             return completed
-        window = self._window(masks.any(0))
+        window = self._window(np.asarray(masks.any(0)))
         part = (slice(None), *window)
         levels = completed[part] * ~missing[part][..., None]
         rows = self.kind(self.network, levels, missing[part], self._trunk(images, masks, window))
@@ -55,7 +56,7 @@ class Sampler:
         with torch.inference_mode():
             tensors = torch.from_numpy(images).movedim(-1, 1).double() / 255
             features = self.network.trunk(tensors, torch.from_numpy(masks[:, None]).double())
-        return np.ascontiguousarray(features.permute(2, 3, 0, 1).numpy()[window])
+        return np.ascontiguousarray(features.permute(2, 3, 0, 1).numpy()[window], dtype=np.float64)
 
     def _window(self, missing: Bools) -> tuple[slice, slice]:
         """The part of the picture that missing pixels can see."""

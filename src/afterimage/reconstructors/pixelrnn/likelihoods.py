@@ -148,7 +148,7 @@ class SquaredError(Likelihood):
     def draw(self, parameters: Floats, turn: int, noise: Floats, temperature: float) -> Floats:
         first, second = noise[:, turn].T
         normal = np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second)  # Box and Muller, 1958
-        width = float(torch.exp(self.log_width[turn]))
+        width = float(torch.exp(self.log_width.detach()[turn]))
         return to_level(parameters[:, 0] + temperature * width * normal)[:, None]
 
 

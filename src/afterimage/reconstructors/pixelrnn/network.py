@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.reconstructors.pixelrnn import likelihoods
-from afterimage.reconstructors.pixelrnn.blocks import BLOCKS, Block, Entry
+from afterimage.reconstructors.pixelrnn.blocks import BLOCKS, Entry
 from afterimage.reconstructors.pixelrnn.masked import Along
 
 
@@ -23,26 +23,28 @@ class Trunk(nn.Module):
 
     def __init__(self, width: int, rounds: int):
         super().__init__()
-        self.full = nn.Conv2d(4, width, 3, padding=1)
-        self.half = nn.Conv2d(width, 2 * width, 3, 2, 1)
-        self.quarter = nn.Conv2d(2 * width, 2 * width, 3, 2, 1)
+        self.enter = nn.Conv2d(4, width, 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(width, 2 * width, 3, 2, 1), nn.Conv2d(2 * width, 2 * width, 3, 2, 1)])
         self.across = nn.ModuleList(
             nn.Conv2d(2 * width, 2 * width, 3, padding=dilation, dilation=dilation)
             for dilation in self.DILATIONS * rounds
         )
-        self.to_half = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
-        self.to_full = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.up = nn.ModuleList(
+            [nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.Conv2d(2 * width, width, 3, padding=1)]
+        )
         self.last = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
-        known = (2 * images - 1) * (1 - masks)
-        full = F.relu(self.full(torch.cat([known, masks], 1)))
-        half = F.relu(self.half(full))
-        x = F.relu(self.quarter(half))
+        known = ((2 * images - 1) * (1 - masks)).to(self.last.weight.dtype)
+        levels = [F.relu(self.enter(torch.cat([known, masks.to(known.dtype)], 1)))]
+        for layer in self.down:
+            levels.append(F.relu(layer(levels[-1])))
+        x = levels.pop()
         for layer in self.across:
             x = x + F.relu(layer(x))
-        x = half + F.relu(self.to_half(F.interpolate(x, size=half.shape[-2:])))
-        x = full + F.relu(self.to_full(F.interpolate(x, size=full.shape[-2:])))
+        for layer in self.up:
+            skip = levels.pop()
+            x = skip + F.relu(layer(F.interpolate(x, size=skip.shape[-2:])))
         return F.relu(self.last(x))
 
 
@@ -92,7 +94,7 @@ class PixelRnn(nn.Module):
         """
         if self.trunk is None or self.condition is None:
             return None
-        return self.condition(self.trunk(images, masks))
+        return self.condition(self.trunk(images, masks).to(self.condition.weight.dtype))
 
     def forward(self, images: Tensor, context: Tensor | None) -> Tensor:
         """Parameters of the likelihood of each pixel, `[N, turns * size, H, W]`."""
@@ -109,10 +111,3 @@ class PixelRnn(nn.Module):
             return [None] * (len(self.blocks) + 1)
         head = context.shape[1] - len(self.blocks) * self.gates
         return list(context.split([self.gates] * len(self.blocks) + [head], 1))
-
-
-def block_of(network: PixelRnn, number: int) -> Block:
-    """A block with its type."""
-    block = network.blocks[number]
-    assert isinstance(block, Block)
-    return block

@@ -117,7 +117,7 @@ class Rows:
     def complete(self, draws: Floats, temperature: float) -> Floats:
         """Go through all rows; levels `[N, H, W, 3]`."""
         draws = draws.transpose(1, 2, 0, 3, 4)
-        missing = self.missing.any(-1)
+        missing: Bools = np.asarray(self.missing.any(-1))
         for y in range(self.height):
             self._begin(y)
             done = 0
@@ -292,7 +292,10 @@ class RowLstmRows(Rows):
         return None
 
     def prepare(self, blocks: Sequence[Any]) -> None:
-        self.up = [self.sort(numbers(block.above.weight).transpose(2, 1, 0).reshape(-1, self.base.shape[-1])) for block in blocks]
+        self.up = [
+            self.sort(numbers(block.above.weight).transpose(2, 1, 0).reshape(-1, self.base.shape[-1]))
+            for block in blocks
+        ]
         self.cells = np.zeros_like(self.hidden)
         self.cells_above = np.zeros_like(self.hidden)
 
