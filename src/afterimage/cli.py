@@ -70,11 +70,12 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
     and the error.
     """
     from afterimage import apply, outputs, tables
+    from afterimage.apply.decoders import DecoderRow
     from afterimage.errors import ImageError
     from afterimage.images import decode
 
     tables.require_row(project, "decoders", row)
-    network = apply.DecoderRow(project, row)
+    network = DecoderRow(project, row)
     out.mkdir(parents=True, exist_ok=True)
     failed = 0
     for path in image:
