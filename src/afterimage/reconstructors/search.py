@@ -115,15 +115,10 @@ class Inverter:
             name: of the search, in the checkpoint and beside the bar.
 
         Raises:
-            ShardError: the features are not of this layer and size.
+            ShardError: the features are not of this layer and size, or not finite.
             TrainingError: the feature error of an image is never finite.
         """
-        expected = self.shape(self.size)
-        if list(features.shape[1:]) != expected:
-            raise ShardError(
-                f"features of shape {list(features.shape[1:])}; {self.layer} of {self.encoder.arch} has {expected} "
-                f"for images of {self.size[1]} x {self.size[0]} px"
-            )
+        self.check(features)
         checkpoint = checkpoint or Checkpoint(None, {})
         settings = self.settings
         found: list[Found] = []
@@ -148,27 +143,28 @@ class Inverter:
                 tries.append(ended)
             errors = torch.stack([ended["error"] for ended in tries])
             for place, restart in enumerate(errors.argmin(0).tolist()):  # the first of the best
-                ended = tries[restart]
-                if not math.isfinite(float(ended["error"][place])):
+                image, error, steps, converged = (
+                    tries[restart][name][place] for name in ("image", "error", "steps", "converged")
+                )
+                if not torch.isfinite(error):
                     raise TrainingError(
                         f"{keys[begin + place]}: its feature error is never finite; "
                         f"a learning_rate under {settings.learning_rate} may help"
                     )
-                found.append(
-                    Found(
-                        ended["image"][place],
-                        float(ended["error"][place]),
-                        int(ended["steps"][place]),
-                        restart,
-                        bool(ended["converged"][place]),
-                    )
-                )
+                found.append(Found(image, float(error), int(steps), restart, bool(converged)))
         bar.close()
         return found
 
-    def shape(self, size: tuple[int, int]) -> list[int]:
-        """`[C, h, w]` of the features of images of a size."""
-        return feature_shape(self.encoder, self.layer, size, self.device)
+    def check(self, features: Tensor) -> None:
+        """Raise ShardError for features that are not of this layer and size, or not finite."""
+        expected = feature_shape(self.encoder, self.layer, self.size)
+        if list(features.shape[1:]) != expected:
+            raise ShardError(
+                f"features of shape {list(features.shape[1:])}; {self.layer} of {self.encoder.arch} has {expected} "
+                f"for images of {self.size[1]} x {self.size[0]} px"
+            )
+        if bad := int((~torch.isfinite(features)).sum()):
+            raise ShardError(f"{bad} of {features.numel()} features of {self.layer} are not finite")
 
     def errors(self, images: Tensor, features: Tensor) -> Tensor:
         """The feature error `[N]` of images, against features `[N, C, h, w]`."""
@@ -177,7 +173,7 @@ class Inverter:
 
     def _error(self, images: Tensor, wanted: Tensor) -> Tensor:
         difference = self.encoder(images)[self.layer] - wanted
-        return difference.square().flatten(1).sum(1) / _scale(wanted)
+        return difference.square().flatten(1).sum(1) / wanted.square().flatten(1).sum(1).clamp_min(1e-12)
 
     def _descend(
         self,
@@ -297,7 +293,7 @@ class Inverter:
         return torch.stack(moved)
 
 
-def feature_shape(encoder: Encoder, layer: str, size: tuple[int, int], device: torch.device) -> list[int]:
+def feature_shape(encoder: Encoder, layer: str, size: tuple[int, int]) -> list[int]:
     """`[C, h, w]` of the features of images of a size.
 
     Raises:
@@ -305,13 +301,9 @@ def feature_shape(encoder: Encoder, layer: str, size: tuple[int, int], device: t
     """
     try:
         with torch.no_grad():
-            shape = list(encoder(torch.zeros(1, 3, *size, device=device))[layer].shape[1:])
+            shape = list(encoder(encoder.mean.new_zeros(1, 3, *size))[layer].shape[1:])
     except RuntimeError:
         raise ShardError(f"images of {size[1]} x {size[0]} px are too small for {layer} of {encoder.arch}") from None
     if len(shape) != 3:
         raise ShardError(f"{layer} of {encoder.arch} gives {shape}, no maps [C, h, w]")
     return shape
-
-
-def _scale(wanted: Tensor) -> Tensor:
-    return wanted.square().flatten(1).sum(1).clamp_min(1e-12)

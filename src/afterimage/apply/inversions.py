@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from afterimage import devices, images, layout, outputs, params
 from afterimage.errors import ShardError
-from afterimage.observations.encoders import Encoder
+from afterimage.observations.encoders import Encoder, EncoderRow
 from afterimage.reconstructors import inversion
-from afterimage.reconstructors.search import Found, Inverter, Settings, be_deterministic, feature_shape
+from afterimage.reconstructors.search import Found, Inverter, Settings, feature_shape
 
 STRIDES = tuple(2**power for power in range(8))
 SMALLEST = 16
@@ -43,20 +43,13 @@ OF_THE_ROW = ("start", "parametrisation", "range", "priors", "jitter", "optimise
 """What is taken from the layer's row of `inversions`; the rest is set for few images and much time."""
 
 
-class Inverted(NamedTuple):
-    """Images found for features, and how each search ended."""
-
-    images: list[Image.Image]
-    found: list[Found]
-    settings: Settings
-
-
-class Features:
-    """An encoder of a project, as the owner of its features sees it.
+class Layer:
+    """A layer of a project's encoder, as somebody who holds its features sees it.
 
     Args:
         project: the folder that holds params.yaml and data/.
         encoder: the name of its row in `encoders`.
+        layer: by any of its names.
 
     Raises:
         ParamsError: there is no such row.
@@ -65,29 +58,29 @@ class Features:
     """
 
     def __init__(self, project: Path, encoder: str, layer: str):
-        from afterimage.observations.encoders import EncoderRow
-
-        file = project / "params.yaml"
-        row = params.row(file, "encoders", encoder, EncoderRow)
+        row = params.row(project / "params.yaml", "encoders", encoder, EncoderRow)
         self.project, self.name, self.layer = project, encoder, layer
         self.encoder = Encoder(row.arch, [layer])
         self.path = project / layout.weights(encoder)
         self.encoder.load(self.path)
 
-    def of(self, image: Image.Image) -> Tensor:
-        """The features `[1, C, h, w]` of an image of any size."""
-        size = (image.height, image.width)
-        feature_shape(self.encoder, self.layer, size, self.encoder.mean.device)  # says what is too small
+    def features(self, image: Image.Image) -> Tensor:
+        """The features `[1, C, h, w]` of an RGB image of any size.
+
+        Raises:
+            ShardError: the image is too small for the network.
+        """
+        self._shape((image.height, image.width))
         with torch.no_grad():
             return self.encoder(images.to_tensor(np.asarray(image))[None])[self.layer]
 
     def settings(self, **changes: Any) -> Settings:
-        """The settings of the layer's row of `inversions`, if there is one; None changes nothing."""
+        """The settings of the layer's row of `inversions`, or `DEFAULTS`, with changes; None changes nothing."""
         values = dict(DEFAULTS)
-        rows = params.load(self.project / "params.yaml").get(inversion.FAMILY) or {}
-        for name, row in rows.items():
+        file = self.project / "params.yaml"
+        for name, row in (params.load(file).get(inversion.FAMILY) or {}).items():
             if (row.get("encoder"), row.get("layer")) == (self.name, self.layer):
-                typed = params.row(self.project / "params.yaml", inversion.FAMILY, name, inversion.InversionRow)
+                typed = params.row(file, inversion.FAMILY, name, inversion.InversionRow)
                 values |= {key: typed.model_dump()[key] for key in OF_THE_ROW}
                 break
         if values["jitter"]:
@@ -95,8 +88,12 @@ class Features:
         return Settings.model_validate(values | {key: value for key, value in changes.items() if value is not None})
 
     def invert(
-        self, features: Tensor, size: tuple[int, int] | None, settings: Settings, decoder: str | None = None
-    ) -> Inverted:
+        self,
+        features: Tensor,
+        settings: Settings,
+        size: tuple[int, int] | None = None,
+        decoder: str | None = None,
+    ) -> list[Found]:
         """Search for the images of features `[N, C, h, w]`.
 
         Args:
@@ -105,17 +102,48 @@ class Features:
 
         Raises:
             ShardError: the features are not of this layer.
+            ParamsError: the decoder is of another layer.
         """
-        be_deterministic()
-        size = size or image_size(self.encoder, self.layer, features.shape[1:])
+        devices.be_deterministic()
+        size = size or self.image_size(features.shape[1:])
+        device = devices.choose(settings.device)
+        self.encoder.to(device)
+        inverter = Inverter(self.encoder, self.layer, settings, size)
+        inverter.check(features)
         starts = None
         if decoder is not None:
             model = self.project / layout.model("decoders", decoder)
-            features_of, weights = f"{self.name}/{self.layer}", outputs.sha256(self.path)
-            starts = inversion.decoded("--decoder", model, features_of, weights, features, size, settings.batch)
-        inverter = Inverter(self.encoder.to(devices.choose(settings.device)), self.layer, settings, size)
-        found = inverter([str(number) for number in range(len(features))], features, starts)
-        return Inverted([Image.fromarray(images.to_uint8(one.image)) for one in found], found, settings)
+            of, weights = f"{self.name}/{self.layer}", outputs.sha256(self.path)
+            starts = inversion.decoded("--decoder", model, of, weights, features, size)
+        return inverter([str(number) for number in range(len(features))], features, starts)
+
+    def image_size(self, shape: Sequence[int]) -> tuple[int, int]:
+        """(H, W) of the images that features `[C, h, w]` are of, if the layer's stride divides their sides.
+
+        Raises:
+            ShardError: no image of such a size gives these features in this layer.
+        """
+        channels = None
+        for stride in STRIDES:
+            size = (shape[1] * stride, shape[2] * stride)
+            if min(size) < SMALLEST:
+                continue
+            try:
+                found = self._shape(size)
+            except ShardError:  # too small for this network
+                continue
+            if found == list(shape):
+                return size
+            channels = found[0]
+            if channels != shape[0] or found[1] > shape[1]:
+                break
+        expected = "another size for images whose sides its stride divides; give --size"
+        if channels != shape[0]:
+            expected = f"[{channels}, h, w]"
+        raise ShardError(f"features of shape {list(shape)}; {self.layer} of {self.encoder.arch} has {expected}")
+
+    def _shape(self, size: tuple[int, int]) -> list[int]:
+        return feature_shape(self.encoder, self.layer, size)
 
 
 def read_features(path: Path) -> Tensor:
@@ -137,29 +165,3 @@ def read_features(path: Path) -> Tensor:
         raise ShardError(f"{path}: {bad} of {array.size} features are not finite")
     features = torch.from_numpy(array.astype(np.float32))
     return features if features.ndim == 4 else features[None]
-
-
-def image_size(encoder: Encoder, layer: str, shape: Sequence[int]) -> tuple[int, int]:
-    """(H, W) of the images that a layer's features `[C, h, w]` are of, if its strides divide their sides.
-
-    Raises:
-        ShardError: no image of such a size gives these features in this layer.
-    """
-    channels = None
-    for stride in STRIDES:
-        size = (shape[1] * stride, shape[2] * stride)
-        if min(size) < SMALLEST:
-            continue
-        try:
-            found = feature_shape(encoder, layer, size, encoder.mean.device)
-        except ShardError:  # too small for this network
-            continue
-        if found == list(shape):
-            return size
-        channels = found[0]
-        if channels != shape[0] or found[1] > shape[1]:
-            break
-    expected = "another size for images that its strides divide; give --size"
-    if channels != shape[0]:
-        expected = f"[{channels}, h, w]"
-    raise ShardError(f"features of shape {list(shape)}; {layer} of {encoder.arch} has {expected}")
