@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = npt.NDArray[np.float64]
+
 MAX_BYTES = 600_000
 """A larger figure loses the lowest bits of its colours, which hardly show: the report lies in Git."""
 INK, SOFT, LINE, BLUE, RUST = "#1d2126", "#6a727d", "#dfe3e8", "#1f66ad", "#b5532a"
@@ -67,6 +69,15 @@ class MethodLine(NamedTuple):
     label: str
     layers: list[tuple[str, dict[str, Interval]]]
     """From shallow to deep: the name of a layer, and what the method reached there."""
+
+
+class Picture(NamedTuple):
+    """An image with the words under it."""
+
+    pixels: Uint8
+    caption: str
+    smooth: bool = True
+    """Whether it is enlarged smoothly, as photographs are, or pixel by pixel."""
 
 
 class GridRow(NamedTuple):
@@ -202,9 +213,6 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
     height = head + len(rows) * (2 * CELL + caption + GAP) + foot
     width = GAP + (len(columns) + 1) * (CELL + GAP)
     with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
-        from matplotlib import colormaps
-
-        colours = colormaps[ERROR_COLOURS].resampled(ERROR_STEPS)
 
         def text(x: float, y: float, words: str, **style: Any) -> None:
             figure.text(x / width, 1 - y / height, words, **{"ha": "center", "va": "center", "fontsize": 9.5, **style})
@@ -224,15 +232,13 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
             for number, (image, words) in enumerate(zip(row.images, row.captions, strict=True), start=1):
                 left = GAP + number * (CELL + GAP)
                 error = np.abs(image.astype(np.float64) - row.original).mean(axis=-1) / 255
-                steps = np.minimum(error / ERROR_TOP * ERROR_STEPS, ERROR_STEPS - 1).astype(int)
                 picture(left, top, _enlarged(image))
                 text(left + CELL / 2, top + CELL + caption / 2, words, fontsize=9)
-                error_map = (colours(steps)[..., :3] * 255).round().astype(np.uint8)
-                picture(left, top + CELL + caption, _enlarged(error_map, Image.Resampling.NEAREST))
+                picture(left, top + CELL + caption, _enlarged(shaded(error / ERROR_TOP), Image.Resampling.NEAREST))
             top += 2 * CELL + caption + GAP
         bar = np.repeat(np.arange(ERROR_STEPS), 16)[None].repeat(12, axis=0)
         left = 2 * GAP + CELL
-        picture(left, top + 14, colours(bar)[..., :3])
+        picture(left, top + 14, shaded(bar / ERROR_STEPS))
         text(left - GAP, top + 20, "absolute error", ha="right", fontsize=9, color=SOFT)
         for share in (0, 0.5, 1):
             more = " and more" if share == 1 else ""
@@ -240,6 +246,35 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
             text(place, top + 38, f"{share * ERROR_TOP:g}", fontsize=9, color=SOFT)
             if more:
                 text(place + 14, top + 38, more, ha="left", fontsize=9, color=SOFT)
+
+
+def pictures(path: Path, titles: Sequence[str], rows: Sequence[Sequence[Picture]]) -> None:
+    """Images in rows, each with its caption under it, and a title above each column."""
+    caption, head = 22, 30
+    height = head + len(rows) * (CELL + caption + GAP)
+    width = GAP + len(titles) * (CELL + GAP)
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
+        for column, title in enumerate(titles):
+            x = (GAP + column * (CELL + GAP) + CELL / 2) / width
+            figure.text(x, 1 - 15 / height, _short(title, 17), ha="center", va="center", fontweight="bold")
+        for number, row in enumerate(rows):
+            top = head + number * (CELL + caption + GAP)
+            for column, picture in enumerate(row):
+                left = GAP + column * (CELL + GAP)
+                how = Image.Resampling.LANCZOS if picture.smooth else Image.Resampling.NEAREST
+                figure.figimage(_enlarged(picture.pixels, how), left, height - top - CELL)
+                words = _short(picture.caption, 19)
+                place = (left / width, 1 - (top + CELL + caption / 2) / height)
+                figure.text(*place, words, ha="left", va="center", fontsize=9)
+
+
+def shaded(values: Floats) -> Uint8:
+    """Values `[H, W]` in the colours of error maps: none is black, 1 and more the brightest."""
+    from matplotlib import colormaps
+
+    colours = colormaps[ERROR_COLOURS].resampled(ERROR_STEPS)
+    steps = np.minimum(values * ERROR_STEPS, ERROR_STEPS - 1).astype(int)
+    return (colours(steps)[..., :3] * 255).round().astype(np.uint8)
 
 
 @contextmanager

@@ -30,6 +30,9 @@ METRICS = {
     "mse": Metric("MSE", 5, False),
     "lpips": Metric("LPIPS", 4, False),
     "lpips_untrained": Metric("lpips_untrained", 4, False),
+    "hole_psnr": Metric("Hole PSNR in dB", 2, True),
+    "hole_rmse": Metric("Hole RMSE", 4, False),
+    "hole_ssim": Metric("Hole SSIM", 3, True),
     "feature_error": Metric("Feature error", 5, False),
 }
 

@@ -8,7 +8,7 @@ from afterimage import layout, params
 from afterimage.errors import ParamsError
 from afterimage.results import INVERSIONS
 
-FAMILIES = ("decoders",)
+FAMILIES = ("decoders", "completers")
 """Sections of params.yaml whose rows are trained."""
 
 
@@ -22,7 +22,7 @@ def results(project: Path) -> list[dict[str, Any]]:
     lines = []
     for family in FAMILIES:
         for name, row in (data.get(family) or {}).items():
-            reads = f"{row.get('encoder')} {' + '.join(row.get('layers', []))}"
+            reads = f"{row['encoder']} {' + '.join(row['layers'])}" if "encoder" in row else str(row.get("holes"))
             trained = (project / layout.model(family, name) / "card.json").is_file()
             lines.append(
                 {"row": name, "reads": reads, "trained": "yes" if trained else "no", **summary(project, family, name)}

@@ -52,6 +52,23 @@ class InversionNames(Row):
     images: int
 
 
+class HolesNames(Row):
+    """What the report needs of a row of `holes`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+
+
+class CompleterNames(Row):
+    """What the report needs of a row of `completers`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    holes: str
+
+
 @dataclass(frozen=True)
 class Sections:
     """The sections of params.yaml that the report is made from."""
@@ -60,6 +77,8 @@ class Sections:
     encoders: Mapping[str, EncoderNames]
     decoders: Mapping[str, DecoderNames]
     inversions: Mapping[str, InversionNames]
+    holes: Mapping[str, HolesNames]
+    completers: Mapping[str, CompleterNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
