@@ -44,19 +44,22 @@ class Sampler:
         window = self._window(np.asarray(masks.any(0)))
         part = (slice(None), *window)
         levels = completed[part] * ~missing[part][..., None]
-        rows = self.kind(self.network, levels, missing[part], self._trunk(images, masks, window))
+        rows = self.kind(self.network, levels, missing[part], *self._evidence(images, masks, window))
         found = rows.complete(draws[part], temperature)
         completed[part][missing[part]] = found[missing[part]]
         return completed
 
-    def _trunk(self, images: Uint8, masks: Bools, window: tuple[slice, slice]) -> Floats | None:
-        """What the trunk sees, once for all completions of an image: `[H, W, N, channels]` of the window."""
-        if self.network.trunk is None:
-            return None
+    def _evidence(
+        self, images: Uint8, masks: Bools, window: tuple[slice, slice]
+    ) -> tuple[Floats | None, Floats | None]:
+        """The trunk's features and its guess, once for all completions of an image: `[H, W, N, ..]` of the window."""
         with torch.inference_mode():
             tensors = torch.from_numpy(images).movedim(-1, 1).double() / 255
-            features = self.network.trunk(tensors, torch.from_numpy(masks[:, None]).double())
-        return np.ascontiguousarray(features.permute(2, 3, 0, 1).numpy()[window], dtype=np.float64)
+            evidence = self.network.evidence(tensors, torch.from_numpy(masks[:, None]).double())
+        if evidence is None:
+            return None, None
+        features, guess = (part.permute(2, 3, 0, 1).numpy()[window].astype(np.float64) for part in evidence)
+        return features, guess
 
     def _window(self, missing: Bools) -> tuple[slice, slice]:
         """The part of the picture that missing pixels can see."""

@@ -29,6 +29,8 @@ class TrunkRow(Row):
     """Channels at the image's size, and half of those below it."""
     rounds: int = Field(gt=0)
     """How often it goes through its dilations."""
+    guess: float = Field(ge=0)
+    """Weight of the squared error of its guess in the loss, white being 1."""
 
 
 class CompleterRow(Row):
@@ -116,18 +118,25 @@ class CompleterLearner(training.Learner):
     monitor = "bits"
 
     def __init__(self, network: PixelRnn, row: CompleterRow):
-        self.network = network
+        self.network, self.row = network, row
         self.networks = nn.ModuleDict({"completer": network})
         rate, decay = row.training.learning_rate, row.training.weight_decay
         self.optimizers = {"completer": torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)}
 
     def step(self, batch: training.Batch, update: training.Update) -> dict[str, Tensor]:
         pixels, masks = batch["images"], batch["masks"]
-        parameters = self.network(pixels, self.network.context(pixels, masks))
+        evidence = self.network.evidence(pixels, masks)
+        parameters = self.network(pixels, evidence)
         values = self.network.likelihood.loss(parameters.float(), levels_of(pixels))
-        loss = (values * masks[:, 0]).sum() / (3 * masks.sum())
-        update(loss, self.optimizers["completer"])
-        return {"loss": loss}
+        count = 3 * masks.sum((1, 2, 3))  # each image counts alike, however much of it is missing
+        losses = {"loss": ((values * masks[:, 0]).sum((1, 2)) / count).mean()}
+        total = losses["loss"]
+        if evidence is not None and self.row.trunk is not None:
+            error = ((evidence.guess.float() + 1) / 2 - pixels).square()
+            losses["guess"] = ((error * masks).sum((1, 2, 3)) / count).mean()
+            total = total + self.row.trunk.guess * losses["guess"]
+        update(total, self.optimizers["completer"])
+        return losses
 
     def validate(self, batch: training.Batch) -> dict[str, Tensor]:
         return {"bits": bits(self.network, batch["images"], batch["masks"])}
@@ -145,7 +154,7 @@ def bits(network: PixelRnn, pixels: Tensor, masks: Tensor) -> Tensor:
         pixels: `[N, 3, H, W]`, whole images in [0, 1].
         masks: `[N, 1, H, W]`, 1 = missing.
     """
-    parameters = network(pixels, network.context(pixels, masks))
+    parameters = network(pixels, network.evidence(pixels, masks))
     nats = network.likelihood.nll(parameters.float(), levels_of(pixels)) * masks[:, 0]
     return nats.sum((1, 2)) / (3 * NATS * masks.sum((1, 2, 3)))
 

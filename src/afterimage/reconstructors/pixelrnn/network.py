@@ -1,8 +1,11 @@
 """A network of `completers`: layers that keep the order, what they say about a pixel, and a trunk that sees the rest.
 
 The hybrid conditions PixelRNN on evidence: a convolutional trunk sees the occluded image and the mask, thus also the
-known pixels below and right of a hole, and adds to the gates of every layer.
+known pixels below and right of a hole. It adds to the gates of every layer, and it guesses the missing pixels: what
+the layers see of earlier pixels, and what they say of the next, is how far these lie from the guess.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +16,19 @@ from afterimage.reconstructors.pixelrnn.blocks import BLOCKS, Entry
 from afterimage.reconstructors.pixelrnn.masked import Along
 
 
-class Trunk(nn.Module):
-    """Sees the known pixels and the mask; gives features `[N, width, H, W]`.
+class Evidence(NamedTuple):
+    """What the trunk makes of the known pixels."""
 
+    features: Tensor
+    """`[N, width, H, W]`."""
+    guess: Tensor
+    """Images in [-1, 1], `[N, 3, H, W]`: what the missing pixels would be on average."""
+
+
+class Trunk(nn.Module):
+    """Sees the known pixels and the mask.
+
+    Its guess begins as a smooth surface through the known pixels, so that little is left to learn for plain parts.
     Dilated convolutions at a quarter of the size look across the hole, two skips keep the detail around it.
     """
 
@@ -33,10 +46,13 @@ class Trunk(nn.Module):
             [nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.Conv2d(2 * width, width, 3, padding=1)]
         )
         self.last = nn.Conv2d(width, width, 3, padding=1)
+        self.correction = nn.Conv2d(width, 3, 1)
+        nn.init.zeros_(self.correction.weight)
 
-    def forward(self, images: Tensor, masks: Tensor) -> Tensor:
-        known = ((2 * images - 1) * (1 - masks)).to(self.last.weight.dtype)
-        levels = [F.relu(self.enter(torch.cat([known, masks.to(known.dtype)], 1)))]
+    def forward(self, images: Tensor, masks: Tensor) -> Evidence:
+        known = (1 - masks).to(self.last.weight.dtype)
+        surface = smooth((2 * images - 1).to(known.dtype) * known, known)
+        levels = [F.relu(self.enter(torch.cat([surface, known], 1)))]
         for layer in self.down:
             levels.append(F.relu(layer(levels[-1])))
         x = levels.pop()
@@ -45,7 +61,23 @@ class Trunk(nn.Module):
         for layer in self.up:
             skip = levels.pop()
             x = skip + F.relu(layer(F.interpolate(x, size=skip.shape[-2:])))
-        return F.relu(self.last(x))
+        features = F.relu(self.last(x))
+        return Evidence(features, surface + self.correction(features))
+
+
+def smooth(values: Tensor, known: Tensor) -> Tensor:
+    """Fill what is not known from the means of ever larger blocks (push-pull, Gortler et al., "The Lumigraph", 1996).
+
+    Args:
+        values: `[N, C, H, W]`, 0 where nothing is known.
+        known: `[N, 1, H, W]`, the share of each pixel that is.
+    """
+    found = values / known.clamp_min(1e-6)
+    if max(values.shape[-2:]) == 1:
+        return found
+    coarse = smooth(*(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (values, known)))
+    wider = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(known > 0, found, wider)
 
 
 class PixelRnn(nn.Module):
@@ -84,30 +116,36 @@ class PixelRnn(nn.Module):
         self.parameters_of = Along(head, turns * likelihood.size, 1, turns)
         self.trunk = Trunk(*trunk) if trunk else None
         self.condition = nn.Conv2d(trunk[0], layers * self.gates + head, 1) if trunk else None
+        with torch.no_grad():
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv1d | nn.Conv2d) and layer is not self.parameters_of:
+                    layer.weight *= 3**0.5  # as PyTorch draws them, each layer would keep a third of the variance
+            assert self.parameters_of.bias is not None
+            likelihood.begin(self.parameters_of.bias)
 
-    def context(self, images: Tensor, masks: Tensor) -> Tensor | None:
-        """What the trunk says to all layers: `[N, layers * gates + head, H, W]`; None without a trunk.
+    def evidence(self, images: Tensor, masks: Tensor) -> Evidence | None:
+        """What the trunk sees; None without a trunk.
 
         Args:
             images: `[N, 3, H, W]` in [0, 1]; missing pixels may hold anything.
             masks: float `[N, 1, H, W]`, 1 = missing.
         """
-        if self.trunk is None or self.condition is None:
-            return None
-        return self.condition(self.trunk(images, masks).to(self.condition.weight.dtype))
+        return None if self.trunk is None else self.trunk(images, masks)
 
-    def forward(self, images: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, images: Tensor, evidence: Evidence | None) -> Tensor:
         """Parameters of the likelihood of each pixel, `[N, turns * size, H, W]`."""
-        stacks = self.entry(2 * images - 1)
-        *parts, last = self.parts(context)
+        pixels = 2 * images - 1
+        stacks = self.entry(pixels if evidence is None else pixels - evidence.guess)
+        *parts, last = self._parts(evidence)
         for block, part in zip(self.blocks, parts, strict=True):
             stacks = block(stacks, part)
         features = self.head(F.relu(stacks.row))
-        return self.parameters_of(F.relu(features if last is None else features + last))
+        parameters = self.parameters_of(F.relu(features if last is None else features + last))
+        return parameters if evidence is None else self.likelihood.around(parameters, evidence.guess)
 
-    def parts(self, context: Tensor | None) -> list[Tensor | None]:
-        """The context of each block, and of the head."""
-        if context is None:
+    def _parts(self, evidence: Evidence | None) -> list[Tensor | None]:
+        """What is added to the gates of each block, and to the head."""
+        if evidence is None or self.condition is None:
             return [None] * (len(self.blocks) + 1)
-        head = context.shape[1] - len(self.blocks) * self.gates
-        return list(context.split([self.gates] * len(self.blocks) + [head], 1))
+        said = self.condition(evidence.features.to(self.condition.weight.dtype))
+        return list(said.split([self.gates] * len(self.blocks) + [self.head.out_channels], 1))

@@ -35,12 +35,13 @@ class Rows:
         levels: `[N, H, W, 3]`, 8-bit.
         missing: `[N, H, W]`.
         trunk: `[H, W, n, channels]`, where n divides N; None without a trunk.
+        guess: `[H, W, n, 3]`, the trunk's; None without one.
     """
 
     whole = True
     """Whether later rows need the features of all pixels of a row."""
 
-    def __init__(self, network: PixelRnn, levels: Uint8, missing: Bools, trunk: Floats | None):
+    def __init__(self, network: PixelRnn, levels: Uint8, missing: Bools, trunk: Floats | None, guess: Floats | None):
         blocks: Any = list(network.blocks)
         count, self.height, self.width = missing.shape
         self.layers, channels = len(blocks), blocks[0].last.in_channels
@@ -50,9 +51,10 @@ class Rows:
         self.missing = missing.transpose(1, 2, 0)
         self.levels = levels.transpose(1, 2, 0, 3).astype(np.float64)
         self.image = np.zeros((EDGE + self.height, EDGE + self.width + EDGE, count, 3))
-        self.image[EDGE:, EDGE:-EDGE] = self.levels / 255 * 2 - 1
         self.trunk = trunk
         self.copies = 1 if trunk is None else count // trunk.shape[2]
+        self.guess = np.zeros_like(self.levels) if guess is None else np.repeat(guess, self.copies, 2)
+        self.image[EDGE:, EDGE:-EDGE] = self.levels / 255 * 2 - 1 - self.guess
 
         self.entry_above, self.entry_above_bias = wide(network.entry.above), numbers(network.entry.above.bias)
         self.entry_left, self.entry_here = self.along(network.entry.along, first=True)
@@ -73,6 +75,7 @@ class Rows:
         self.base = np.zeros((self.layers, self.width, count, network.gates))
         self.said = np.zeros((count, network.head.out_channels))
         self.said_base = np.zeros((self.width, *self.said.shape))
+        self.lean_parts = self._parts(self.turns * self.likelihood.size)
         self.parts = self._parts(channels)
         self.head_parts = self._parts(network.head.out_channels)
         self.prepare(blocks)
@@ -134,6 +137,7 @@ class Rows:
         self.entry = self.first(around(self.image[y : y + EDGE], self.width) @ self.entry_above + self.entry_above_bias)
         self.base[:] = self.bias[:, None, None]
         self.said_base[:] = self.head_bias
+        self.lean = self.likelihood.lean(self.guess[y])
         if self.trunk is not None:
             told = self.trunk[y] @ self.condition + self.condition_bias
             *parts, last = np.split(told, np.arange(1, self.layers + 1) * self.base.shape[-1], -1)
@@ -172,7 +176,7 @@ class Rows:
             drawn = self.likelihood.draw(self._say(turn, x), turn, draws, temperature)[missing]
             mine = slice(turn * channels, (turn + 1) * channels)
             self.levels[y, x, missing, mine] = drawn
-            here[missing, mine] = drawn / 255 * 2 - 1
+            here[missing, mine] = drawn / 255 * 2 - 1 - self.guess[y, x, missing, mine]
 
     def from_left(self, where: int) -> Floats:
         """What the gates of all layers take from the left of a pixel, `[layers, N, gates]`."""
@@ -205,7 +209,7 @@ class Rows:
         seen = np.maximum(self.features[-1, self.pad + x, :, : self.parts[turn].stop], 0)
         part = self.head_parts[turn]
         self.said[:, part] = np.maximum(seen @ self.head[turn] + self.said_base[x, :, part], 0)
-        return self.said[:, : part.stop] @ self.out[turn] + self.out_bias[turn]
+        return self.said[:, : part.stop] @ self.out[turn] + self.out_bias[turn] + self.lean[x, :, self.lean_parts[turn]]
 
     # Weights
 

@@ -51,7 +51,7 @@ def plain(network: PixelRnn, images: Uint8, masks: Bools, draws: Floats, tempera
         for y, x in np.argwhere(masks.any(0)):
             for turn in range(likelihood.turns):
                 tensors = torch.from_numpy(levels).movedim(-1, 1).double() / 255
-                parameters = network(tensors, network.context(tensors, missing.double()))[:, :, y, x]
+                parameters = network(tensors, network.evidence(tensors, missing.double()))[:, :, y, x]
                 of_turn = parameters.unflatten(1, (likelihood.turns, likelihood.size))[:, turn].numpy()
                 drawn = likelihood.draw(of_turn, turn, draws[:, y, x], temperature)
                 here = masks[:, y, x]
