@@ -1,0 +1,33 @@
+"""A smooth fill of holes, quick enough to be the start of a learned one.
+
+Push-pull: missing pixels get ever coarser means of the known ones (Gortler et al., "The Lumigraph", SIGGRAPH 1996,
+section 3.4), and each level is smoothed, which brings the fill near to a membrane through the border.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SMOOTHINGS = 4
+
+
+def smooth_fill(images: Tensor, masks: Tensor) -> Tensor:
+    """Images `[N, C, H, W]` whose missing pixels are filled; `masks` `[N, 1, H, W]`, 1 = missing."""
+    known = (masks < 0.5).to(images.dtype)
+    return _pull(torch.where(known > 0, images, 0), known)
+
+
+def _pull(weighted: Tensor, known: Tensor) -> Tensor:
+    """Colours of all pixels from colours times `known`, the share of each pixel that is known."""
+    height, width = known.shape[-2:]
+    if max(height, width) == 1:
+        return weighted / known.clamp_min(1e-6)
+    pad = (0, width % 2, 0, height % 2)
+    halves = F.avg_pool2d(F.pad(torch.cat([weighted, known], dim=1), pad), 2)
+    coarse = _pull(halves[:, :-1], halves[:, -1:])
+    filled = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    colours = weighted + (1 - known) * filled
+    for _ in range(SMOOTHINGS):
+        around = F.avg_pool2d(F.pad(colours, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        colours = weighted + (1 - known) * around
+    return colours
