@@ -14,6 +14,8 @@ def main() -> None:
         encoders=params.section(stage.PARAMS, "encoders", report.EncoderNames),
         decoders=params.section(stage.PARAMS, "decoders", report.DecoderNames),
         inversions=params.section(stage.PARAMS, "inversions", report.InversionNames),
+        holes=params.section(stage.PARAMS, "holes", report.HolesNames),
+        inpainters=params.section(stage.PARAMS, "inpainters", report.InpainterNames),
         baselines=params.section(stage.PARAMS, "baselines", BaselineRow),
         metrics=params.table(stage.PARAMS, "metrics", MetricsRow),
         report=params.table(stage.PARAMS, "report", report.ReportRow),

@@ -168,27 +168,35 @@ def methods_against_depth(path: Path, encoders: dict[str, list[MethodLine]], met
         axes[0][-1].legend(frameon=False, fontsize=9, loc="upper right")
 
 
-def training_curves(path: Path, encoders: dict[str, list[Curve]]) -> None:
-    """A panel an encoder: the PSNR of validation images after each epoch, light lines for shallow layers."""
-    with _figure(path, 4.7 * len(encoders) + 0.6, 3.9) as figure:
+def training_curves(
+    path: Path,
+    panels: dict[str, list[Curve]],
+    label: str = "PSNR of validation images in dB",
+    logarithmic: bool = False,
+) -> None:
+    """A panel an encoder or a row: values after each epoch, light lines for those that come first."""
+    with _figure(path, 4.7 * len(panels) + 0.6, 3.9) as figure:
         from matplotlib import colormaps
         from matplotlib.ticker import MaxNLocator
 
         def shades(curves: Sequence[Curve]) -> list[Any]:
             return list(colormaps["viridis"](np.linspace(0.75, 0.05, len(curves))))
 
-        axes = figure.subplots(1, len(encoders), squeeze=False, sharey=True)[0]
-        for panel, (title, curves) in zip(axes, encoders.items(), strict=True):
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for panel, (title, curves) in zip(axes, panels.items(), strict=True):
             for curve, shade in zip(curves, shades(curves), strict=True):
                 panel.plot(curve.epochs, curve.values, color=shade, linewidth=1.6)
                 panel.plot(curve.epochs[-1], curve.values[-1], "o", color=shade, markersize=3.5)
             panel.set_title(title, loc="left", fontweight="bold", pad=10)
             panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-            panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if logarithmic:
+                panel.set_yscale("log")
+            else:
+                panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             _quiet(panel)
-        axes[0].set_ylabel("PSNR of validation images in dB")
-        for panel, curves in zip(axes, encoders.values(), strict=True):
+        axes[0].set_ylabel(label)
+        for panel, curves in zip(axes, panels.values(), strict=True):
             _labels_at_the_end(panel, [c.values[-1] for c in curves], [c.label for c in curves], shades(curves))
 
 
@@ -240,6 +248,20 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
             text(place, top + 38, f"{share * ERROR_TOP:g}", fontsize=9, color=SOFT)
             if more:
                 text(place + 14, top + 38, more, ha="left", fontsize=9, color=SOFT)
+
+
+def strips(path: Path, title: str, lines: Sequence[tuple[str, Uint8]]) -> None:
+    """Rows of images side by side, `[h, n*h, 3]`, with a name before each."""
+    names, count = 92, lines[0][1].shape[1] // lines[0][1].shape[0]
+    width, height = names + count * CELL + GAP, 40 + len(lines) * (CELL + GAP)
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
+        figure.text(GAP / width, 1 - 20 / height, title, va="center", fontweight="bold", fontsize=11)
+        for number, (name, strip) in enumerate(lines):
+            top = 40 + number * (CELL + GAP)
+            place = ((names - GAP) / width, 1 - (top + CELL / 2) / height)
+            figure.text(*place, name, ha="right", va="center", fontsize=9)
+            enlarged = np.asarray(Image.fromarray(strip).resize((count * CELL, CELL), Image.Resampling.LANCZOS))
+            figure.figimage(enlarged, names, height - top - CELL)
 
 
 @contextmanager

@@ -11,15 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import decoders, inversions, shared
-from afterimage.report.sections import DecoderNames, EncoderNames, InversionNames, ReportRow, Sections
+from afterimage.report import decoders, inpainters, inversions, shared
+from afterimage.report.sections import (
+    DecoderNames,
+    EncoderNames,
+    HolesNames,
+    InpainterNames,
+    InversionNames,
+    ReportRow,
+    Sections,
+)
 from afterimage.results import METRICS, read_csv, read_json
 from afterimage.sources import SPLITS, Dataset
 
-__all__ = ["DecoderNames", "EncoderNames", "InversionNames", "ReportRow", "Sections", "write"]
+__all__ = [
+    "DecoderNames",
+    "EncoderNames",
+    "HolesNames",
+    "InpainterNames",
+    "InversionNames",
+    "ReportRow",
+    "Sections",
+    "write",
+]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions)
+FAMILIES = (decoders, inversions, inpainters)
 """In the order of the page."""
 
 

@@ -52,6 +52,24 @@ class InversionNames(Row):
     images: int
 
 
+class HolesNames(Row):
+    """What the report needs of a row of `holes`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    shape: str
+
+
+class InpainterNames(Row):
+    """What the report needs of a row of `inpainters`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    holes: str
+
+
 @dataclass(frozen=True)
 class Sections:
     """The sections of params.yaml that the report is made from."""
@@ -60,6 +78,8 @@ class Sections:
     encoders: Mapping[str, EncoderNames]
     decoders: Mapping[str, DecoderNames]
     inversions: Mapping[str, InversionNames]
+    holes: Mapping[str, HolesNames]
+    inpainters: Mapping[str, InpainterNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
