@@ -117,13 +117,10 @@ def test_each_part_of_the_objective_does_something():
             optimizer.step()
 
         losses = learner.step(given, update)
-        moved = {
-            name.split(".")[0]
-            for name, weight in learner.networks.state_dict().items()
-            if (weight != before[name]).any()
-        }
+        after = learner.networks.state_dict()
+        moved = {name.split(".")[0] for name, weight in after.items() if (weight != before[name]).any()}
         assert moved == set(learner.networks)
-        return {name: float(value) for name, value in losses.items()}
+        return {name: float(value.detach()) for name, value in losses.items()}
 
     full = step()
     assert set(full) == {"l1", "adversarial", "discriminator"}
@@ -206,9 +203,8 @@ def test_what_does_not_fit(data, tmp_path):
         trained(data, tmp_path, row(dataset="other"))
     with pytest.raises(WeightsError, match="no trained model"):
         pix2pix.load(tmp_path / "model")
-    (tmp_path / "params.yaml").write_text(
-        json.dumps({"inpainters": {"a": {**row().model_dump(), "loss": {**LOSS, "l1": 0.0}}}})
-    )
+    wrong = {**row().model_dump(), "loss": {**LOSS, "l1": 0.0}}
+    (tmp_path / "params.yaml").write_text(json.dumps({"inpainters": {"a": wrong}}))
     with pytest.raises(ParamsError, match=r"inpainters\.a\.loss.*nothing would tie a fill to its image"):
         params.row(tmp_path / "params.yaml", "inpainters", "a", InpainterRow)
     (tmp_path / "model").mkdir()
