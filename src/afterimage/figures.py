@@ -305,7 +305,9 @@ def _quiet(panel: "Axes") -> None:
 
 def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[str], colours: Sequence[Any]) -> None:
     """Name lines at their right end, moved apart where they would lie on each other."""
-    low, high = panel.get_ylim()
+    logarithmic = panel.get_yscale() == "log"
+    low, high = np.log10(panel.get_ylim()) if logarithmic else panel.get_ylim()
+    values = [float(np.log10(value)) for value in values] if logarithmic else values
     figure = panel.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # lays the panels out, so that their height is known
@@ -320,7 +322,7 @@ def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[
     for number, place in zip(order, places, strict=True):
         panel.annotate(
             labels[number],
-            (1, place),
+            (1, 10**place if logarithmic else place),
             (6, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
