@@ -35,8 +35,10 @@ def _pull(weighted: Tensor, known: Tensor) -> Tensor:
 
 
 def _mean(images: Tensor) -> Tensor:
-    """The mean of the 3 x 3 px around each, with the edge repeated. As sums of slices, it takes a third of the time that
-    pooling does on a CPU."""
+    """The mean of the 3 x 3 px around each, with the edge repeated.
+
+    As sums of slices it takes a third of the time that pooling does on a CPU.
+    """
     x = F.pad(images, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
     return (x[..., :-2] + x[..., 1:-1] + x[..., 2:]) / 9
