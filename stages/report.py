@@ -15,6 +15,7 @@ def main() -> None:
         decoders=params.section(stage.PARAMS, "decoders", report.DecoderNames),
         inversions=params.section(stage.PARAMS, "inversions", report.InversionNames),
         holes=params.section(stage.PARAMS, "holes", report.HolesNames),
+        inpainters=params.section(stage.PARAMS, "inpainters", report.InpainterNames),
         completers=params.section(stage.PARAMS, "completers", report.CompleterNames),
         baselines=params.section(stage.PARAMS, "baselines", BaselineRow),
         metrics=params.table(stage.PARAMS, "metrics", MetricsRow),

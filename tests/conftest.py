@@ -152,6 +152,8 @@ def shrink(params: dict[str, Any]) -> None:
     row = next(iter(params["inversions"].values()))
     changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
     params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
+    row = params["inpainters"]["pix2pix"]
+    params["inpainters"] = {"pix2pix": {**row, "width": 4, "training": {**row["training"], "epochs": 2, "batch": 4}}}
     params["baselines"] = {"photos": params["baselines"]["photos"]}
     params["metrics"]["bootstrap"] = 100
     if "report" in params:

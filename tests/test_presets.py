@@ -15,6 +15,8 @@ from afterimage.observations.encoders import EncoderRow
 from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
+from afterimage.reconstructors.inversion import InversionRow
+from afterimage.reconstructors.pix2pix import InpainterRow
 from afterimage.report.sections import ReportRow
 
 PRESETS = presets.names(ROOT / "presets")
@@ -22,7 +24,9 @@ ROWS: dict[str, Any] = {
     "datasets": sources.Dataset,
     "encoders": EncoderRow,
     "decoders": DecoderRow,
+    "inversions": InversionRow,
     "holes": HolesRow,
+    "inpainters": InpainterRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}

@@ -44,6 +44,8 @@ encoders:
 decoders:
   net-deep: {dataset: tiny, encoder: net, layers: [deep], arch: upconv}
 inversions: {}
+holes: {}
+inpainters: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -63,6 +65,8 @@ def sections(**changes: object) -> report.Sections:
             for name, (encoder, layers) in DECODERS.items()
         },
         "inversions": {},
+        "holes": {},
+        "inpainters": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),

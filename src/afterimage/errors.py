@@ -47,3 +47,7 @@ class MetricError(AfterimageError):
 
 class HoleError(AfterimageError):
     """A mask or a box does not fit its image, or cannot be read."""
+
+
+class SubmissionError(AfterimageError):
+    """A submission file is not what its table of boxes asks for."""

@@ -179,27 +179,35 @@ def methods_against_depth(path: Path, encoders: dict[str, list[MethodLine]], met
         axes[0][-1].legend(frameon=False, fontsize=9, loc="upper right")
 
 
-def training_curves(path: Path, encoders: dict[str, list[Curve]]) -> None:
-    """A panel an encoder: the PSNR of validation images after each epoch, light lines for shallow layers."""
-    with _figure(path, 4.7 * len(encoders) + 0.6, 3.9) as figure:
+def training_curves(
+    path: Path,
+    panels: dict[str, list[Curve]],
+    label: str = "PSNR of validation images in dB",
+    logarithmic: bool = False,
+) -> None:
+    """A panel an encoder or a row: values after each epoch, light lines for those that come first."""
+    with _figure(path, 4.7 * len(panels) + 0.6, 3.9) as figure:
         from matplotlib import colormaps
         from matplotlib.ticker import MaxNLocator
 
         def shades(curves: Sequence[Curve]) -> list[Any]:
             return list(colormaps["viridis"](np.linspace(0.75, 0.05, len(curves))))
 
-        axes = figure.subplots(1, len(encoders), squeeze=False, sharey=True)[0]
-        for panel, (title, curves) in zip(axes, encoders.items(), strict=True):
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for panel, (title, curves) in zip(axes, panels.items(), strict=True):
             for curve, shade in zip(curves, shades(curves), strict=True):
                 panel.plot(curve.epochs, curve.values, color=shade, linewidth=1.6)
                 panel.plot(curve.epochs[-1], curve.values[-1], "o", color=shade, markersize=3.5)
             panel.set_title(title, loc="left", fontweight="bold", pad=10)
             panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-            panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if logarithmic:
+                panel.set_yscale("log")
+            else:
+                panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             _quiet(panel)
-        axes[0].set_ylabel("PSNR of validation images in dB")
-        for panel, curves in zip(axes, encoders.values(), strict=True):
+        axes[0].set_ylabel(label)
+        for panel, curves in zip(axes, panels.values(), strict=True):
             _labels_at_the_end(panel, [c.values[-1] for c in curves], [c.label for c in curves], shades(curves))
 
 
@@ -277,6 +285,20 @@ def shaded(values: Floats) -> Uint8:
     return (colours(steps)[..., :3] * 255).round().astype(np.uint8)
 
 
+def strips(path: Path, title: str, lines: Sequence[tuple[str, Uint8]]) -> None:
+    """Rows of images side by side, `[h, n*h, 3]`, with a name before each."""
+    names, count = 92, lines[0][1].shape[1] // lines[0][1].shape[0]
+    width, height = names + count * CELL + GAP, 40 + len(lines) * (CELL + GAP)
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
+        figure.text(GAP / width, 1 - 20 / height, title, va="center", fontweight="bold", fontsize=11)
+        for number, (name, strip) in enumerate(lines):
+            top = 40 + number * (CELL + GAP)
+            place = ((names - GAP) / width, 1 - (top + CELL / 2) / height)
+            figure.text(*place, name, ha="right", va="center", fontsize=9)
+            enlarged = np.asarray(Image.fromarray(strip).resize((count * CELL, CELL), Image.Resampling.LANCZOS))
+            figure.figimage(enlarged, names, height - top - CELL)
+
+
 @contextmanager
 def _figure(path: Path, width: float, height: float, dpi: int = 180, layout: Any = "constrained") -> Iterator["Figure"]:
     """A figure of so many inches that is saved to `path`."""
@@ -318,7 +340,9 @@ def _quiet(panel: "Axes") -> None:
 
 def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[str], colours: Sequence[Any]) -> None:
     """Name lines at their right end, moved apart where they would lie on each other."""
-    low, high = panel.get_ylim()
+    logarithmic = panel.get_yscale() == "log"
+    low, high = np.log10(panel.get_ylim()) if logarithmic else panel.get_ylim()
+    values = [float(np.log10(value)) for value in values] if logarithmic else values
     figure = panel.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # lays the panels out, so that their height is known
@@ -333,7 +357,7 @@ def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[
     for number, place in zip(order, places, strict=True):
         panel.annotate(
             labels[number],
-            (1, place),
+            (1, 10**place if logarithmic else place),
             (6, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",

@@ -6,9 +6,9 @@ from typing import Any
 
 from afterimage import layout, params
 from afterimage.errors import ParamsError
-from afterimage.results import INVERSIONS
+from afterimage.results import HOLE_BASELINES, INVERSIONS
 
-FAMILIES = ("decoders", "completers")
+FAMILIES = ("decoders",)
 """Sections of params.yaml whose rows are trained."""
 
 
@@ -22,7 +22,7 @@ def results(project: Path) -> list[dict[str, Any]]:
     lines = []
     for family in FAMILIES:
         for name, row in (data.get(family) or {}).items():
-            reads = f"{row['encoder']} {' + '.join(row['layers'])}" if "encoder" in row else str(row.get("holes"))
+            reads = f"{row.get('encoder')} {' + '.join(row.get('layers', []))}"
             trained = (project / layout.model(family, name) / "card.json").is_file()
             lines.append(
                 {"row": name, "reads": reads, "trained": "yes" if trained else "no", **summary(project, family, name)}
@@ -32,6 +32,16 @@ def results(project: Path) -> list[dict[str, Any]]:
         for method in INVERSIONS:
             numbers = summary(project, "inversions", f"{name}/{method}")
             lines.append({"row": f"{name}/{method}", "reads": reads, "trained": "-", **numbers})
+    for family in ("inpainters", "completers"):
+        for name, row in (data.get(family) or {}).items():
+            trained = (project / layout.model(family, name) / "card.json").is_file()
+            reads = f"holes {row.get('holes')}"
+            numbers = _of_holes(summary(project, family, name))
+            lines.append({"row": name, "reads": reads, "trained": "yes" if trained else "no", **numbers})
+    for name in data.get("holes") or {}:
+        for method in HOLE_BASELINES:
+            numbers = _of_holes(summary(project, "baselines-holes", f"{name}/{method}"))
+            lines.append({"row": f"{name}/{method}", "reads": "baseline", "trained": "-", **numbers})
     for name, row in (data.get("baselines") or {}).items():
         for method in row.get("methods", []):
             numbers = summary(project, "baselines", f"{name}/{method}")
@@ -49,6 +59,12 @@ def summary(project: Path, family: str, row: str) -> dict[str, Any]:
     return dict(
         sorted(numbers.items(), key=lambda item: ("psnr", "ssim").index(item[0]) if item[0] in ("psnr", "ssim") else 9)
     )
+
+
+def _of_holes(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Of the many numbers of filled holes those that other rows have too, and the error within the hole."""
+    regions = ("hole_", "band_", "missing", "bits_whole", "histogram_", "coverage", "spread")
+    return {name: value for name, value in numbers.items() if name == "hole_rmse" or not name.startswith(regions)}
 
 
 def require_row(project: Path, family: str, name: str) -> dict[str, Any]:

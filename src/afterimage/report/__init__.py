@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import completers, decoders, inversions, shared
+from afterimage.report import completers, decoders, inpainters, inversions, shared
 from afterimage.report.sections import (
     CompleterNames,
     DecoderNames,
     EncoderNames,
     HolesNames,
+    InpainterNames,
     InversionNames,
     ReportRow,
     Sections,
@@ -29,6 +30,7 @@ __all__ = [
     "DecoderNames",
     "EncoderNames",
     "HolesNames",
+    "InpainterNames",
     "InversionNames",
     "ReportRow",
     "Sections",
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions, completers)
+FAMILIES = (decoders, inversions, inpainters, completers)
 """In the order of the page."""
 
 

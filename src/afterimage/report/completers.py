@@ -13,14 +13,12 @@ from afterimage.errors import ParamsError
 from afterimage.figures import Picture
 from afterimage.images import Uint8, decode
 from afterimage.metrics import Interval
-from afterimage.observations.holes import StoredHoles
-from afterimage.observations.masks import Mask
-from afterimage.reconstructors import classical_holes
 from afterimage.report import shared
 from afterimage.report.sections import CompleterNames, Sections
-from afterimage.results import METRICS, Baseline, Result, best_of, read_json, shown_value
+from afterimage.results import HOLE_BASELINES, METRICS, Baseline, Result, best_of, read_json, shown_value
 
 FAMILY = "completers"
+BASELINES = "baselines-holes"
 SHOWN = ("hole_psnr", "hole_rmse", "hole_ssim", "psnr")
 """What completions and baselines are compared by."""
 DRAWN = 3
@@ -72,18 +70,17 @@ def lines(sections: Sections) -> list[shared.Line]:
 
 
 def _part(sections: Sections, holes: str, rows: Sequence[Completer], folder: Path) -> shared.Part:
-    baselines = [
-        Baseline(method, Result(classical_holes.FAMILY, f"{holes}/{method}")) for method in classical_holes.METHODS
-    ]
+    baselines = [Baseline(method, Result(BASELINES, f"{holes}/{method}")) for method in HOLE_BASELINES]
     first = rows[0].result
     keys = shared.spread(sorted(first.images), sections.report.images)
-    masks = StoredHoles(layout.holes(holes), shared.SPLIT)
     originals = shared.images(layout.shards(rows[0].row.dataset), keys)
     best = best_of(baselines, "hole_psnr")
     assert best is not None
-    rival = shared.images(layout.reconstructions(classical_holes.FAMILY, best.result.name), keys)
+    left, rival = (
+        shared.images(layout.reconstructions(BASELINES, name), keys) for name in (f"{holes}/black", best.result.name)
+    )
     for row in rows:
-        _figure(folder / f"completions-{row.name}.png", row, best, keys, masks, originals, rival)
+        _figure(folder / f"completions-{row.name}.png", row, best, keys, originals, left, rival)
     winner = max(rows, key=lambda row: row.result.intervals["hole_psnr"].mean)
     return {
         "template": "completers.html",
@@ -133,8 +130,8 @@ def _figure(
     row: Completer,
     best: Baseline,
     keys: Sequence[str],
-    masks: StoredHoles,
     originals: Mapping[str, Uint8],
+    left: Mapping[str, Uint8],
     rival: Mapping[str, Uint8],
 ) -> None:
     """Original, what is left of it, the best baseline, the mean completion, the spread, and some completions."""
@@ -143,13 +140,12 @@ def _figure(
     samples = [_samples(store, f"sample{number}", keys) for number in range(row.card["trained"]["samples"])]
     pictures = []
     for key in keys:
-        mask = masks[key]
         drawn = [sample[key] for sample in samples]
         decibels = [f"{float(result.images[key]['hole_psnr']):.1f} dB" for result in (best.result, row.result)]
         pictures.append(
             [
                 Picture(originals[key], row.result.images[key]["image"]),
-                Picture(_left(originals[key], mask), ""),
+                Picture(left[key], ""),
                 Picture(rival[key], decibels[0]),
                 Picture(means[key], decibels[1]),
                 Picture(figures.shaded(_spread(drawn) / SPREAD_TOP), "", smooth=False),
@@ -159,10 +155,6 @@ def _figure(
     titles = ["original", "what is left", best.method, "mean", "spread"]
     titles += [f"completion {number}" for number in range(1, min(DRAWN, len(samples)) + 1)]
     figures.pictures(path, titles, pictures)
-
-
-def _left(image: Uint8, mask: Mask) -> Uint8:
-    return np.where(mask[..., None], np.uint8(0), image)
 
 
 def _spread(completions: Sequence[Uint8]) -> figures.Floats:

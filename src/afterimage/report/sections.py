@@ -58,6 +58,16 @@ class HolesNames(Row):
     model_config = ConfigDict(extra="ignore")
 
     dataset: str
+    shape: str
+
+
+class InpainterNames(Row):
+    """What the report needs of a row of `inpainters`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    holes: str
 
 
 class CompleterNames(Row):
@@ -78,6 +88,7 @@ class Sections:
     decoders: Mapping[str, DecoderNames]
     inversions: Mapping[str, InversionNames]
     holes: Mapping[str, HolesNames]
+    inpainters: Mapping[str, InpainterNames]
     completers: Mapping[str, CompleterNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from afterimage.reconstructors.pixelrnn import likelihoods
 from afterimage.reconstructors.pixelrnn.blocks import BLOCKS, Entry
 from afterimage.reconstructors.pixelrnn.masked import Along
+from afterimage.reconstructors.smooth import smooth_fill
 
 
 class Evidence(NamedTuple):
@@ -28,7 +29,7 @@ class Evidence(NamedTuple):
 class Trunk(nn.Module):
     """Sees the known pixels and the mask.
 
-    Its guess begins as a smooth surface through the known pixels, so that little is left to learn for plain parts.
+    Its guess begins as a smooth fill, so that little is left to learn for plain parts.
     Dilated convolutions at a quarter of the size look across the hole, two skips keep the detail around it.
     """
 
@@ -51,7 +52,8 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor, masks: Tensor) -> Evidence:
         known = (1 - masks).to(self.last.weight.dtype)
-        surface = smooth((2 * images - 1).to(known.dtype) * known, known)
+        fill = smooth_fill(images.to(known.dtype), masks)
+        surface = 2 * torch.where(known.amax((2, 3), keepdim=True) > 0, fill, 0.5) - 1  # grey where nothing is known
         levels = [F.relu(self.enter(torch.cat([surface, known], 1)))]
         for layer in self.down:
             levels.append(F.relu(layer(levels[-1])))
@@ -63,21 +65,6 @@ class Trunk(nn.Module):
             x = skip + F.relu(layer(F.interpolate(x, size=skip.shape[-2:])))
         features = F.relu(self.last(x))
         return Evidence(features, surface + self.correction(features))
-
-
-def smooth(values: Tensor, known: Tensor) -> Tensor:
-    """Fill what is not known from the means of ever larger blocks (push-pull, Gortler et al., "The Lumigraph", 1996).
-
-    Args:
-        values: `[N, C, H, W]`, 0 where nothing is known.
-        known: `[N, 1, H, W]`, the share of each pixel that is.
-    """
-    found = values / known.clamp_min(1e-6)
-    if max(values.shape[-2:]) == 1:
-        return found
-    coarse = smooth(*(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (values, known)))
-    wider = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.where(known > 0, found, wider)
 
 
 class PixelRnn(nn.Module):
