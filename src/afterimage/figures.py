@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 MAX_BYTES = 600_000
 """A larger figure loses the lowest bits of its colours, which hardly show: the report lies in Git."""
@@ -30,6 +30,8 @@ CELL = 128
 GAP = 10
 ERROR_TOP = 0.25
 """The error that gets the brightest colour, on the scale where white is 1."""
+SPREAD_TOP = 0.25
+"""The same of the standard deviation of several completions."""
 ERROR_STEPS = 16
 ERROR_COLOURS = "inferno"
 

@@ -23,8 +23,6 @@ SHOWN = ("hole_psnr", "hole_rmse", "hole_ssim", "psnr")
 """What completions and baselines are compared by."""
 DRAWN = 3
 """Completions that a figure shows of each image."""
-SPREAD_TOP = 0.25
-"""The standard deviation that gets the brightest colour, on the scale where white is 1."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _part(sections: Sections, holes: str, rows: Sequence[Completer], folder: Pat
         "drawn": len(keys),
         "groups": len(set(first.groups)),
         "few_groups": len(set(first.groups)) < shared.FEW_GROUPS,
-        "spread_top": SPREAD_TOP,
+        "spread_top": figures.SPREAD_TOP,
     }
 
 
@@ -148,7 +146,7 @@ def _figure(
                 Picture(left[key], ""),
                 Picture(rival[key], decibels[0]),
                 Picture(means[key], decibels[1]),
-                Picture(figures.shaded(_spread(drawn) / SPREAD_TOP), "", smooth=False),
+                Picture(figures.shaded(_spread(drawn) / figures.SPREAD_TOP), "", smooth=False),
                 *(Picture(image, "") for image in drawn[:DRAWN]),
             ]
         )
