@@ -15,6 +15,7 @@ from afterimage.observations.encoders import EncoderRow
 from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
+from afterimage.reconstructors.inversion import InversionRow
 from afterimage.report.sections import ReportRow
 
 PRESETS = presets.names(ROOT / "presets")
@@ -22,6 +23,7 @@ ROWS: dict[str, Any] = {
     "datasets": sources.Dataset,
     "encoders": EncoderRow,
     "decoders": DecoderRow,
+    "inversions": InversionRow,
     "holes": HolesRow,
     "baselines": BaselineRow,
 }
