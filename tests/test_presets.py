@@ -15,6 +15,7 @@ from afterimage.observations.encoders import EncoderRow
 from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
+from afterimage.reconstructors.inversion import InversionRow
 from afterimage.report.sections import ReportRow
 
 PRESETS = presets.names(ROOT / "presets")
@@ -23,6 +24,7 @@ ROWS: dict[str, Any] = {
     "encoders": EncoderRow,
     "decoders": DecoderRow,
     "holes": HolesRow,
+    "inversions": InversionRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}
