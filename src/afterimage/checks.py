@@ -34,7 +34,7 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
     paired = index.get("pairs", False)
     columns = ["key", "split", "shard", "image", "group", *(["input"] if paired else [])]
     listed = measured.read_csv(folder / "samples.csv", columns)
-    rejected = measured.read_csv(folder / "rejected.csv", ["origin", "reason"])
+    rejected = measured.read_csv(folder / "rejected.csv", ["origin", "kind", "reason"])
     columns = ["key", "origin", "group", "split", *(["target", "width", "height"] if paired else [])]
     manifest = measured.read_csv(raw / "manifest.csv", columns)
     origins = pd.concat([manifest[["origin"]], rejected[["origin"]]]).drop_duplicates()

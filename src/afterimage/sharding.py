@@ -20,7 +20,7 @@ from afterimage import engine, images, outputs
 from afterimage.errors import ImageError, ShardError
 from afterimage.randomness import generator
 from afterimage.shards import INPUT, SPLITS, Shard, members, write_index, writer
-from afterimage.sources import Dataset, Rejected, check_rejected
+from afterimage.sources import Dataset, Rejected, check_rejected, quarantine
 
 PNG = 1.8
 """Bytes that a pixel of a photograph takes: 2.1 to 2.5 in samples of 64 px, and less in larger ones."""
@@ -129,7 +129,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
 
         columns = ("key", "split", "shard", "image", "group", *(("input",) if inputs else ()))
         outputs.write_csv(folder / "samples.csv", columns, samples())
-        outputs.write_csv(folder / "rejected.csv", ("origin", "reason"), sorted(rejected.items()))
+        quarantine.write(folder / "rejected.csv", rejected.items())
         check_rejected(list(rejected.items()), total, row, name, ShardError)
         if empty := [split for split in SPLITS if not splits[split]]:
             raise ShardError(f"{name}: {' and '.join(empty)} would have no samples: all their images were set aside")
