@@ -75,6 +75,11 @@ def test_a_preset_makes_a_pipeline_whose_rows_are_right(path: Path, name: str) -
     assert names == {stage for stage, _ in resolved(pipeline, load_yaml(path))}
 
 
+def test_the_readme_lists_every_preset() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in PRESETS if f"| `{name}` |" not in text] == []
+
+
 @lru_cache
 def shapes(arch: str, layers: tuple[str, ...], size: int) -> list[list[int]]:
     with torch.inference_mode():

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +459,13 @@ def _words(node: ast.AST) -> list[str]:
     if isinstance(node, ast.JoinedStr):
         return [str(part.value) if isinstance(part, ast.Constant) else "7" for part in node.values]
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def test_the_rows_of_the_guide_are_rows(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs/data.md").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL))
+    (tmp_path / "params.yaml").write_text("datasets:\n" + textwrap.indent(rows, "  "))
+    found = params.section(tmp_path / "params.yaml", "datasets", sources.Dataset)
+    assert {row.source for row in found.values()} == {"folder", "archive", "huggingface", "kaggle", "video"}
+    kinds = re.findall(r"`([^`]+)`", guide[guide.index("They are\n`partner`") :].partition(".")[0])
+    assert kinds == [*quarantine.KINDS, "other"]
