@@ -259,6 +259,8 @@ def train(
         encoder: for the perceptual loss and for features that are not stored, else None.
         state: where training keeps what a restart needs.
     """
+    if encoder is not None:
+        encoder.to(devices.choose(row.training.device))
     pairs = {split: FeaturePairs(layers, shards_dir, split, encoder) for split in ("train", "val")}
     indices = [shards.load_index(folder) for folder in layers]
     size = shards.load_index(shards_dir)["size"]
