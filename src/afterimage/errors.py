@@ -21,6 +21,10 @@ class ShardError(AfterimageError):
     """A shard or its index is missing, broken or does not match its partner."""
 
 
+class SpaceError(AfterimageError):
+    """The disk has too little room for an output."""
+
+
 class CheckError(AfterimageError):
     """A validation gate found the data unfit for what comes after."""
 

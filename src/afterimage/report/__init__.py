@@ -56,7 +56,9 @@ def write(sections: Sections, out: Path) -> None:
 def _dataset(name: str, row: Dataset) -> dict[str, Any]:
     index = shards.load_index(layout.shards(name))
     samples = read_csv(layout.shards(name) / "samples.csv")
-    reasons = Counter(line["reason"] for line in read_csv(layout.shards(name) / "rejected.csv"))
+    rejected = read_csv(layout.shards(name) / "rejected.csv")
+    kinds = Counter(line["kind"] for line in rejected)
+    firsts = {line["kind"]: line for line in reversed(rejected)}
     images = {split: sorted({line["image"] for line in samples if line["split"] == split}) for split in SPLITS}
     groups = {split: len({line["group"] for line in samples if line["split"] == split}) for split in SPLITS}
     return {
@@ -69,7 +71,10 @@ def _dataset(name: str, row: Dataset) -> dict[str, Any]:
             for split in SPLITS
         ],
         "test_images": images[shared.SPLIT] if len(images[shared.SPLIT]) <= 12 else [],
-        "rejected": sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0])),
+        "rejected": [
+            {"kind": kind, "count": count, **firsts[kind]}
+            for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+        ],
     }
 
 
