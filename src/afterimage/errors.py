@@ -43,3 +43,7 @@ class TrainingError(AfterimageError):
 
 class MetricError(AfterimageError):
     """Two images cannot be compared."""
+
+
+class VideoError(AfterimageError):
+    """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""
