@@ -88,8 +88,11 @@ def probe(path: Path) -> Clip:
                 primaries=int(track.codec_context.color_primaries),
                 transfer=int(track.codec_context.color_trc),
             )
-    except (FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: not a clip, or damaged: {getattr(error, 'strerror', None) or error}") from None
+    except EOFError:  # a header with nothing after it
+        raise VideoError(f"{path}: no frames in this file") from None
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{path}: cannot be read as a clip: {reason}") from None
     except ImageError as error:
         raise VideoError(f"{path}: {error}") from None
 

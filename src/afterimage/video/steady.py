@@ -1,7 +1,7 @@
 """From frame to frame: smoothing where nothing moves, and how much flickers.
 
-A pixel is still where the luma of the input, averaged over a window, hardly differs from that of the frame before:
-the mean over the window is far less noisy than a pixel, so that noise does not count as motion.
+A pixel is still where the input around it hardly differs from the frame before. What is compared are means over small
+windows, which are far less noisy than a pixel, so that noise does not count as motion.
 
 - Smoothing is a recursive temporal filter that lets go where there is motion (Dubois and Sabri, Noise reduction in
   image sequences using motion-compensated temporal filtering, 1984; here without compensation): a still pixel becomes
@@ -19,9 +19,12 @@ import numpy.typing as npt
 
 from afterimage.images import Uint8
 
-WINDOW = 15
-STILL = 4.0
-"""Levels by which the mean over a window may differ."""
+NOISE = 3
+"""The window, at half size, whose mean is compared."""
+AROUND = 7
+"""The window, at half size, over which such differences count for the pixel in its middle."""
+STILL = 6.0
+"""Levels of 255: a smaller change is none."""
 
 
 class Sums(NamedTuple):
@@ -67,9 +70,14 @@ def follow(state: State | None, source: Uint8, restored: Uint8, smooth: float) -
 
 
 def _change(before: Uint8, after: Uint8) -> npt.NDArray[np.float32]:
-    first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after))
-    change = cv2.subtract(second, first, dtype=cv2.CV_32F)
-    return np.abs(cv2.blur(change, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT))
+    """How much each pixel's surroundings changed `[H, W]`, in levels: the most of the three channels."""
+    height, width, _ = after.shape
+    half = (-(-width // 2), -(-height // 2))
+    first, second = (cv2.resize(frame, half, interpolation=cv2.INTER_AREA) for frame in (before, after))
+    change = cv2.blur(cv2.subtract(second, first, dtype=cv2.CV_32F), (NOISE, NOISE))
+    red, green, blue = cv2.split(np.abs(change, out=change))
+    most = cv2.blur(cv2.max(cv2.max(red, green), blue), (AROUND, AROUND))
+    return np.asarray(cv2.resize(most, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _mixed(restored: Uint8, before: Uint8, change: npt.NDArray[np.float32], smooth: float) -> Uint8:
@@ -78,5 +86,4 @@ def _mixed(restored: Uint8, before: Uint8, change: npt.NDArray[np.float32], smoo
 
 
 def _differences(a: Uint8, b: Uint8, still: npt.NDArray[np.bool_]) -> int:
-    difference = cv2.absdiff(a, b)
-    return int(difference.sum(axis=2, dtype=np.uint16)[still].sum(dtype=np.int64))
+    return int(cv2.norm(a, b, cv2.NORM_L1, still.astype(np.uint8)))

@@ -40,7 +40,7 @@ def folder(out: Path, job: dict[str, Any]) -> Iterator[Path]:
     try:
         yield path
     except BaseException:
-        if {entry.name for entry in path.iterdir()} <= {JOB}:  # nothing to go on from
+        if not any(file.is_file() and file != note for file in path.rglob("*")):  # nothing to go on from
             shutil.rmtree(path)
         raise
     shutil.rmtree(path)

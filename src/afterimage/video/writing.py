@@ -127,6 +127,7 @@ def join(pieces: Sequence[tuple[Path, int]], clip: Clip, out: Path, form: str) -
             av.open(str(out), "w", format=form, options=options) as target,
         ):
             video = target.add_stream_from_template(first.streams.video[0])
+            video.codec_context.framerate = clip.rate
             sound = {track.index: target.add_stream_from_template(track) for track in source.streams.audio}
             for index, track in sound.items():
                 track.metadata.update(source.streams[index].metadata)  # its language, among others
