@@ -45,5 +45,9 @@ class MetricError(AfterimageError):
     """Two images cannot be compared."""
 
 
+class HoleError(AfterimageError):
+    """A mask or a box does not fit its image, or cannot be read."""
+
+
 class VideoError(AfterimageError):
     """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""

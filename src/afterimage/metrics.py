@@ -29,6 +29,8 @@ SSIM_WINDOW = 11
 LPIPS_SMALLEST = 31
 """The smallest side in px of which AlexNet's poolings leave anything for the last layer that LPIPS reads."""
 
+IMAGENET = "IMAGENET1K_V1"
+"""torchvision's name for the weights that LPIPS was made with."""
 TRUNKS = ("random", "imagenet", "file")
 
 
@@ -36,7 +38,7 @@ class MetricsRow(Row):
     """The section `metrics`: how everything is measured."""
 
     lpips_weights: str
-    """The trunk under LPIPS: `random`, `imagenet`, or the path of a file with AlexNet weights."""
+    """The trunk under LPIPS: `random`, `IMAGENET1K_V1`, or the path of a file with AlexNet weights."""
     lpips_sha256: str | None
     """The file's SHA-256; null without a file."""
     seed: int = Field(ge=0)
@@ -48,9 +50,9 @@ class MetricsRow(Row):
     @classmethod
     def _belongs_to_a_file(cls, value: str | None, info: ValidationInfo) -> str | None:
         source = info.data.get("lpips_weights")
-        if source in ("random", "imagenet") and value is not None:
+        if source in ("random", IMAGENET) and value is not None:
             raise ValueError(f"only a file has a sha256, and lpips_weights is {source}")
-        if source not in ("random", "imagenet", None) and value is None:
+        if source not in ("random", IMAGENET, None) and value is None:
             raise ValueError(f"expected the sha256 of {source}, the file that lpips_weights names")
         return value
 
@@ -61,8 +63,17 @@ def mse(originals: Images, reconstructions: Images) -> Floats:
     Raises:
         MetricError: the arrays are not two batches of RGB images of one shape with samples in range.
     """
+    return np.asarray(squared_error(originals, reconstructions).mean(axis=(1, 2, 3)))
+
+
+def squared_error(originals: Images, reconstructions: Images) -> Floats:
+    """The squared error `[N, H, W, 3]` of each sample.
+
+    Raises:
+        MetricError: as for `mse`.
+    """
     a, b = _pair(originals, reconstructions)
-    return np.asarray(np.square(a - b).mean(axis=(1, 2, 3)))
+    return np.asarray(np.square(a - b))
 
 
 def psnr(originals: Images, reconstructions: Images) -> Floats:
@@ -86,17 +97,26 @@ def ssim(originals: Images, reconstructions: Images) -> Floats:
     Raises:
         MetricError: as for `mse`, or a side is shorter than the window.
     """
+    return np.asarray([float(mean) for mean, _ in _ssim(originals, reconstructions)])
+
+
+def ssim_map(originals: Images, reconstructions: Images) -> Floats:
+    """SSIM `[N, H, W]` of the window around each pixel, mean over channels; past the border the image is mirrored.
+
+    Raises:
+        MetricError: as for `ssim`.
+    """
+    return np.stack([values.mean(axis=-1) for _, values in _ssim(originals, reconstructions)])
+
+
+def _ssim(originals: Images, reconstructions: Images) -> list[tuple[float, Floats]]:
+    """The mean and the map `[H, W, 3]` of each pair."""
     from skimage.metrics import structural_similarity
 
     a, b = _pair(originals, reconstructions)
     _at_least(a, SSIM_WINDOW, "SSIM's window")
-    values = [
-        structural_similarity(
-            x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1
-        )
-        for x, y in zip(a, b, strict=True)
-    ]
-    return np.asarray(values, dtype=np.float64)
+    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1)
+    return [structural_similarity(x, y, full=True, **options) for x, y in zip(a, b, strict=True)]
 
 
 class Lpips:
@@ -135,14 +155,25 @@ class Lpips:
         Raises:
             MetricError: as for `mse`, or a side is shorter than `LPIPS_SMALLEST`.
         """
+        return self._distances(originals, reconstructions, spatial=False).flatten()
+
+    def map(self, originals: Images, reconstructions: Images) -> Floats:
+        """Distance `[N, H, W]` around each pixel: the layers' differences enlarged to the image and added.
+
+        Raises:
+            MetricError: as for calling it.
+        """
+        return self._distances(originals, reconstructions, spatial=True)[:, 0]
+
+    def _distances(self, originals: Images, reconstructions: Images, spatial: bool) -> Floats:
         import torch
 
         pair = _pair(originals, reconstructions)
         _at_least(pair[0], LPIPS_SMALLEST, "AlexNet")
         a, b = (torch.from_numpy(images).movedim(-1, 1).float().mul(2).sub(1).contiguous() for images in pair)
+        self._model.spatial = spatial
         with torch.inference_mode():
-            values = self._model(a, b).flatten()
-        return np.asarray(values.double().numpy())
+            return np.asarray(self._model(a, b).double().numpy())
 
 
 def write_lpips_weights(row: MetricsRow, path: Path) -> None:
@@ -159,13 +190,13 @@ def write_lpips_weights(row: MetricsRow, path: Path) -> None:
     from afterimage import weights
 
     source, sha256 = row.lpips_weights, row.lpips_sha256
-    trunk = source if source in TRUNKS else "file"
+    trunk = {"random": "random", IMAGENET: "imagenet"}.get(source, "file")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(row.seed)
         network = AlexNet()
     state: weights.State = network.state_dict()
     if trunk == "imagenet":
-        state = weights.from_torchvision("alexnet")
+        state = weights.from_torchvision("alexnet", IMAGENET)
     elif sha256 is not None:
         state = weights.from_file(Path(source), sha256)
         # torchvision names a checkpoint by the start of its hash: alexnet-owt-7be5be79.pth
