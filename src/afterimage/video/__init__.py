@@ -4,7 +4,7 @@
     clips.py      a clip: decode, restore, encode, join, go on after an interruption
     reading.py    a clip's properties and its frames
     writing.py    pieces of a clip, and the clip that they make with the sound of the first
-    regions.py    where the restorer looks: whole frames in tiles, or faces
+    regions.py    where the restorer looks: at whole frames, or at faces
     steady.py     smoothing over time, and the flicker before and after
     work.py       what is unfinished, beside the output
 
@@ -19,7 +19,7 @@ from afterimage.errors import ImageError, VideoError
 from afterimage.images import Uint8, open_header
 
 Restore = Callable[[Uint8], Uint8]
-"""8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is."""
+"""8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is. It takes large ones in tiles."""
 NoFace = Literal["whole", "keep", "stop"]
 NO_FACE: tuple[NoFace, ...] = get_args(NoFace)
 

@@ -1,4 +1,4 @@
-"""Where a restorer looks: at whole frames, in tiles where they are large, or at faces only."""
+"""Where a restorer looks: at whole frames, or at the faces in them."""
 
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from skimage.feature import Cascade
 
     from afterimage.video import Restore, Settings
-
-AT_ONCE = 1 << 20
-"""Pixels that a restorer is given in one call: this bounds its memory, whatever the size of a frame."""
-MARGIN = 32
-"""Pixels around a tile that go in with it and are thrown away."""
-GRID = 16
-"""Tiles begin at multiples of it, so that a network which halves four times sees the grid of the whole frame."""
 
 SEARCHED = 1152
 """The longer side, in pixels, of the picture in which faces are searched; larger frames are brought down to it."""
@@ -51,52 +44,19 @@ def apply(restore: "Restore", frames: Uint8, settings: "Settings") -> tuple[Uint
         VideoError: there is no face, and the settings say to stop.
     """
     if not settings.faces:
-        return whole(restore, frames), True
+        return restore(frames), True
     if boxes := faces(frames[len(frames) // 2]):
         return within(restore, frames, boxes), True
     if settings.no_face == "stop":
         raise VideoError("no face found; --no-face whole or keep goes on")
-    return (whole(restore, frames) if settings.no_face == "whole" else frames), False
-
-
-def whole(restore: "Restore", frames: Uint8) -> Uint8:
-    """Restore frames `[N, H, W, 3]`, tile by tile, so that no call gets more than about `AT_ONCE` pixels."""
-    _, height, width, _ = frames.shape
-    result = np.empty_like(frames)
-    for kept in tiles(height, width):
-        seen = Box(
-            max(0, kept.top - MARGIN),
-            max(0, kept.left - MARGIN),
-            min(height, kept.bottom + MARGIN),
-            min(width, kept.right + MARGIN),
-        )
-        found = _few_at_once(restore, _part(frames, seen))
-        inner = Box(*(a - b for a, b in zip(kept, (seen.top, seen.left) * 2, strict=True)))
-        _part(result, kept)[:] = _part(found, inner)
-    return result
-
-
-def tiles(height: int, width: int) -> list[Box]:
-    """Boxes of about one size, `AT_ONCE` pixels at most, that cover a frame without overlap."""
-    down = across = 1
-    while _step(height, down) * _step(width, across) > AT_ONCE:
-        if height / down > width / across:
-            down += 1
-        else:
-            across += 1
-    high, wide = _step(height, down), _step(width, across)
-    return [
-        Box(top, left, min(top + high, height), min(left + wide, width))
-        for top in range(0, height, high)
-        for left in range(0, width, wide)
-    ]
+    return (restore(frames) if settings.no_face == "whole" else frames), False
 
 
 def within(restore: "Restore", frames: Uint8, boxes: list[Box]) -> Uint8:
     """Restore these parts of the frames and blend each into its surroundings."""
     result = frames.copy()
     for box in boxes:
-        found = whole(restore, np.ascontiguousarray(_part(frames, box)))
+        found = restore(np.ascontiguousarray(_part(frames, box)))
         part = _part(result, box)
         weights = _feather(box)
         part[:] = np.rint(part + weights * (found.astype(np.float32) - part)).astype(np.uint8)
@@ -145,19 +105,6 @@ def _cascade() -> "Cascade":
     from skimage.feature import Cascade
 
     return Cascade(data.lbp_frontal_face_cascade_filename())
-
-
-def _few_at_once(restore: "Restore", frames: Uint8) -> Uint8:
-    count, height, width, _ = frames.shape
-    few = max(1, AT_ONCE // (height * width))
-    if few >= count:
-        return restore(np.ascontiguousarray(frames))
-    return np.concatenate([restore(np.ascontiguousarray(frames[n : n + few])) for n in range(0, count, few)])
-
-
-def _step(length: int, parts: int) -> int:
-    """The side of a tile: a multiple of the grid, unless there is one tile only."""
-    return length if parts == 1 else -(-length // (parts * GRID)) * GRID
 
 
 def _part(frames: Uint8, box: Box) -> Uint8:
