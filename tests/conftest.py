@@ -1,5 +1,6 @@
 """A tiny project that is built once, by the commands that people use, and shared by all tests that need one."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 TRACKED = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "src", "stages")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core: more threads would only wait for each other
 RESULTS = ("dvc.lock", "metrics", "reports")
 """What a run writes and Git keeps."""
 
@@ -147,6 +149,9 @@ def shrink(params: dict[str, Any]) -> None:
         }
         for layer in ("relu", "layer1")
     }
+    row = next(iter(params["inversions"].values()))
+    changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
+    params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
     params["baselines"] = {"photos": params["baselines"]["photos"]}
     params["metrics"]["bootstrap"] = 100
     if "report" in params:
@@ -154,18 +159,36 @@ def shrink(params: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """A tiny project after `dvc repro`, committed. Tests only look at it; those that change something copy it.
+
+    The processes that share the tests share it as well: the first one builds it, the others wait.
+    """
+    if worker_id == "master":
+        return build(tmp_path_factory.mktemp("tiny"))
+    root = tmp_path_factory.getbasetemp().parent / "tiny"
+    with (root.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "built").exists():
+            root.mkdir()
+            build(root)
+            (root / "built").touch()
+    return Project(root / "project", root / "home")
+
+
+def build(folder: Path) -> Project:
+    """Build the tiny project in a folder.
 
     Training keeps a checkpoint after every step instead of every 30 s, so that a killed run has one to go on from.
     """
-    home = tmp_path_factory.mktemp("home")
+    home, root = folder / "home", folder / "project"
+    home.mkdir()
     (home / "gitconfig").write_text(
         "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n", encoding="utf-8"
     )
     (home / "global").mkdir()
     (home / "global/config").write_text("[core]\n    check_update = false\n", encoding="utf-8")
-    root = tmp_path_factory.mktemp("project")
+    root.mkdir()
     for name in TRACKED:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)

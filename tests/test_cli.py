@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from afterimage import apply, layout, outputs, weights
+from afterimage.apply import decoders
+from afterimage.apply.decoders import DecoderRow
 from afterimage.cli import main
 from afterimage.errors import WeightsError
 from afterimage.observations.encoders import trunk
@@ -95,10 +97,10 @@ def test_reconstruct_takes_any_size_and_keeps_it(project: Path, tmp_path: Path, 
 
 
 def test_tiles_leave_no_seams(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = apply.DecoderRow(project, "mine")
+    network = DecoderRow(project, "mine")
     image = pictures.noise(300, 200, seed=4)
     whole = np.asarray(network(image), dtype=int)
-    monkeypatch.setattr(apply, "TILE", 128)
+    monkeypatch.setattr(decoders, "TILE", 128)
     assert np.abs(np.asarray(network(image), dtype=int) - whole).max() <= 1
 
 
@@ -145,7 +147,7 @@ def test_weights_that_changed_since_training_are_refused(project: Path, tmp_path
     subprocess.run(["cp", "-r", str(project), str(copy)], check=True)
     weights.save(copy / layout.weights("vgg11"), trunk("vgg11", "random", 1, None), {"origin": "random, seed 1"})
     with pytest.raises(WeightsError, match="weights are random, seed 1, but mine was trained on random, seed 0"):
-        apply.DecoderRow(copy, "mine")
+        DecoderRow(copy, "mine")
 
 
 def test_the_comparison_sets_original_result_and_error_side_by_side() -> None:

@@ -102,6 +102,32 @@ def test_a_perfect_reconstruction(originals, lpips, tmp_path):
     assert [line["key"] for line in lines] == KEYS
 
 
+def test_some_of_the_samples(originals, lpips, tmp_path):
+    chosen = [KEYS[7], KEYS[2]]
+    rebuilt = write_shards(tmp_path / "rebuilt", [pair for pair in pngs(images(0)) if pair[0] in chosen])
+    evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips, chosen)
+    summary, _, lines = read(tmp_path / "out")
+    assert summary["images"] == 2
+    assert [line["key"] for line in lines] == sorted(chosen)
+    with pytest.raises(ShardError, match="has no test sample `nobody`"):
+        evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips, [*chosen, "nobody"])
+    with pytest.raises(ShardError, match=f"`{KEYS[0]}` and 9 more are missing"):
+        evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips)
+
+
+def test_numbers_that_a_reconstructor_measured_itself(originals, lpips, tmp_path):
+    rebuilt = write_shards(tmp_path / "rebuilt", pngs(images(0)))
+    lines = [f"{key},{number / 4}" for number, key in enumerate(KEYS)]
+    (rebuilt / "values.csv").write_text("\n".join(["key,bits_per_dim", *reversed(lines)]) + "\n")
+    evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips)
+    summary, intervals, table = read(tmp_path / "out")
+    assert summary["bits_per_dim"] == intervals["bits_per_dim"]["mean"] == 1.375
+    assert [line["bits_per_dim"] for line in table][:3] == ["0", "0.25", "0.5"]
+    (rebuilt / "values.csv").write_text("\n".join(["key,bits_per_dim", *lines[1:]]) + "\n")
+    with pytest.raises(ShardError, match=f"`{KEYS[0]}` is in this table or among the test samples, but not in both"):
+        evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips)
+
+
 def test_a_known_offset(lpips, tmp_path):
     grey = [np.full((32, 32, 3), 100, np.uint8)] * 12
     brighter = [image + np.uint8(i) for i, image in enumerate(grey)]
@@ -188,7 +214,7 @@ def test_no_samples_to_compare_with(originals, lpips, tmp_path):
     with pytest.raises(ShardError, match=r"samples\.csv: has no column 'group'"):
         evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips)
     table.write_text(whole.replace("photo1_y0000", "photo1_y9999"))
-    with pytest.raises(ShardError, match="`photo1_y0000` is in the test shards or in samples"):
+    with pytest.raises(ShardError, match=r"`photo1_y9999` is in samples\.csv, but not in the test shards"):
         evaluate(rebuilt, originals, tmp_path / "out", ROW, lpips)
     table.unlink()
     with pytest.raises(ShardError, match=r"samples\.csv: there is no such table"):

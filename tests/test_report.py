@@ -14,7 +14,7 @@ import pytest
 from pictures import png
 from PIL import Image
 
-from afterimage import figures, layout, outputs, report, shards
+from afterimage import figures, layout, outputs, report, results, shards
 from afterimage.errors import AfterimageError, ParamsError
 from afterimage.images import decode
 from afterimage.metrics import MetricsRow, bootstrap
@@ -43,6 +43,7 @@ encoders:
   other: {arch: resnet50, weights: random, dataset: tiny, layers: [only]}
 decoders:
   net-deep: {dataset: tiny, encoder: net, layers: [deep], arch: upconv}
+inversions: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -61,6 +62,7 @@ def sections(**changes: object) -> report.Sections:
             name: report.DecoderNames(dataset="tiny", encoder=encoder, layers=layers)
             for name, (encoder, layers) in DECODERS.items()
         },
+        "inversions": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),
@@ -210,7 +212,7 @@ def test_is_the_same_bit_for_bit(project: Path, tmp_path: Path) -> None:
 def test_table_has_every_row_with_the_values_of_its_metrics(project: Path) -> None:
     report.write(sections(), Path("reports"))
     for name, (encoder, layers) in DECODERS.items():
-        values = report.read_json(layout.metrics("decoders", name) / "intervals.json")
+        values = results.read_json(layout.metrics("decoders", name) / "intervals.json")
         for metric, digits in (("psnr", 2), ("ssim", 3), ("mse", 5), ("lpips_untrained", 4)):
             mean, low, high = (f"{values[metric][part]:.{digits}f}" for part in ("mean", "low", "high"))
             assert f"{mean} {low} to {high}" in line(name)
@@ -234,7 +236,7 @@ def test_lines_go_from_shallow_to_deep(project: Path) -> None:
     assert [row["row"] for row in table] == [*order, "tiny/mean_colour", "tiny/mean_image"]
     assert [row["depth"] for row in table] == ["1", "2", "2", "2", "1", "", ""]
     for row in table:
-        values = report.read_json(layout.metrics(row["family"], row["row"]) / "intervals.json")["psnr"]
+        values = results.read_json(layout.metrics(row["family"], row["row"]) / "intervals.json")["psnr"]
         assert [float(row[name]) for name in ("psnr", "psnr_low", "psnr_high")] == [
             values["mean"],
             values["low"],
@@ -308,7 +310,7 @@ def test_validation_page_tells_each_check(project: Path) -> None:
     assert "No split is empty. 36 of 36 samples ✓ passed" in page
     assert "Every value is finite. ✓ passed 36 of 36 samples ✓ passed" in page
     assert "shallow 4 × 16 × 16 float16 12 0 to 2.5" in page
-    gate = report.read_json(layout.validation("tiny"))
+    gate = results.read_json(layout.validation("tiny"))
     gate["checks"][0]["passed"] = False
     outputs.write_json(layout.validation("tiny"), gate)
     report.write(sections(), Path("reports"))
@@ -329,7 +331,7 @@ def test_grids_show_every_photograph_with_its_numbers(project: Path, monkeypatch
     reconstructions = {key: np.asarray(decode(data)) for key, data, _ in skip}
     assert np.array_equal(rows[1].original, originals[key])
     assert np.array_equal(rows[1].images[3], reconstructions[key])
-    measured = report.Result("decoders", "net-skip").images[key]["psnr"]
+    measured = results.Result("decoders", "net-skip").images[key]["psnr"]
     assert rows[1].captions[3] == f"{float(measured):.1f} dB"
 
 

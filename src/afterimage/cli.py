@@ -1,5 +1,6 @@
 """The `afterimage` command. What a command needs is imported when it runs, so that `--help` answers at once."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,12 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
     and the error.
     """
     from afterimage import apply, outputs, tables
+    from afterimage.apply.decoders import DecoderRow
     from afterimage.errors import ImageError
     from afterimage.images import decode
 
     tables.require_row(project, "decoders", row)
-    network = apply.DecoderRow(project, row)
+    network = DecoderRow(project, row)
     out.mkdir(parents=True, exist_ok=True)
     failed = 0
     for path in image:
@@ -94,3 +96,72 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
         click.echo(f"{path}: {result.psnr:.2f} dB, SSIM {result.ssim:.3f} -> {target}, {beside.name}")
     if failed:
         sys.exit(f"afterimage: {failed} of {len(image)} images could not be read")
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--encoder", required=True, help="The row of encoders that the features are from.")
+@click.option("--layer", required=True, help="The layer, by any of its names.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG to write.")
+@click.option("--size", metavar="WxH", help="Of the image in px. Default: what the shape of the features tells.")
+@click.option("--decoder", metavar="ROW", help="A trained row of decoders whose output starts the search.")
+@click.option("--steps", type=click.IntRange(1), help="At most so many steps.")
+@click.option("--restarts", type=click.IntRange(1), help="Searches, of which the best by feature error is kept.")
+@click.option("--seed", type=int, help="Of whatever is random.")
+@project_option
+def invert(
+    source: Path,
+    encoder: str,
+    layer: str,
+    out: Path,
+    size: str | None,
+    decoder: str | None,
+    steps: int | None,
+    restarts: int | None,
+    seed: int | None,
+    project: Path,
+) -> None:
+    """Search for the image of features that are handed over.
+
+    SOURCE is a .npy file with features [C, h, w] or [N, C, h, w], as networks give them. Any other file is taken as
+    an image, whose features are taken first and all that is used of it. Of several images the names are numbered.
+    """
+    from PIL import Image
+
+    from afterimage import apply, images, outputs
+    from afterimage.apply import inversions
+    from afterimage.errors import ImageError, ParamsError
+
+    wanted = None
+    if size is not None:
+        match = re.fullmatch(r"(\d+)x(\d+)", size)
+        if match is None:
+            raise ParamsError(f"--size {size}: expected WIDTHxHEIGHT in px, such as 224x224")
+        wanted = (int(match[2]), int(match[1]))
+    of = inversions.Layer(project, encoder, layer)
+    original = None
+    if source.suffix == ".npy":
+        features = inversions.read_features(source)
+    else:
+        try:
+            original = images.decode(source.read_bytes())
+        except ImageError as error:
+            raise ImageError(f"{source}: {error}; features come as .npy") from None
+        features, wanted = of.features(original), (original.height, original.width)
+    found = of.invert(features, of.settings(steps=steps, restarts=restarts, seed=seed), wanted, decoder)
+    for number, one in enumerate(found):
+        path = out if len(found) == 1 else out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
+        image = Image.fromarray(images.to_uint8(one.image))
+        with outputs.file(path) as partial:
+            image.save(partial, "PNG")
+        text = f"{path}: feature error {one.error:.3g} after {one.steps} steps"
+        if original is not None:
+            measured = apply.measure(original, image)
+            text += f"; {measured.psnr:.2f} dB, SSIM {measured.ssim:.3f} to the original"
+        click.echo(text)
+        if not one.converged:
+            click.echo(
+                f"afterimage: {path}: not converged, its feature error still fell after {one.steps} steps; "
+                "the best image is kept, more --steps may help",
+                err=True,
+            )

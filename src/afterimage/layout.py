@@ -23,6 +23,11 @@ def features(encoder: str) -> Path:
     return Path("data/features") / encoder
 
 
+def holes(row: str) -> Path:
+    """The fixed masks of validation and test images, as shards of PNG."""
+    return Path("data/observations/holes") / row
+
+
 def degradations(row: str) -> Path:
     """A folder for each level of a row of `degradations`: shards of degraded frames, and what was drawn for them."""
     return Path("data/observations/degradations") / row
