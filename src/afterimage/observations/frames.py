@@ -49,7 +49,7 @@ def write(row: DegradationRow, name: str, originals: Path, out: Path) -> None:
     """
     index = shards.load_index(originals)
     with outputs.folder(out) as folder:
-        for level, steps in row.levels.items():
+        for place, (level, steps) in enumerate(row.levels.items()):
             lines: list[tuple[str, ...]] = []
             splits = {}
             for split in SPLITS:
@@ -61,18 +61,19 @@ def write(row: DegradationRow, name: str, originals: Path, out: Path) -> None:
                     made = engine.map(job, range(len(table)), label=f"{level} {split}", total=len(table))
                     for key, (frame, records) in zip(table.keys, made, strict=True):
                         put(f"{key}.png", encode_png(frame))
-                        lines += [(key, split, str(place), _json(record)) for place, record in enumerate(records)]
+                        lines += [(key, split, str(number), _json(record)) for number, record in enumerate(records)]
                 splits[split] = [shards.describe(path, len(table))]
             about = {
                 "degradations": name,
                 "level": level,
+                "place": place,
                 "dataset": index["dataset"],
                 "size": index["size"],
                 "seed": row.seed,
                 "steps": [step.model_dump() for step in steps],
             }
             shards.write_index(folder / level, about, splits)
-            outputs.write_csv(folder / level / "drawn.csv", ("key", "split", "place", "drawn"), lines)
+            outputs.write_csv(folder / level / "drawn.csv", ("key", "split", "number", "drawn"), lines)
 
 
 class Level:
@@ -105,7 +106,7 @@ class Level:
 
 
 def levels(folder: Path, names: Sequence[str] | None = None) -> list[Level]:
-    """The levels of a row's folder by their names, or all of them.
+    """The levels of a row's folder by their names, or all of them in the order of params.yaml.
 
     Raises:
         ShardError: there is no such level.
@@ -114,7 +115,9 @@ def levels(folder: Path, names: Sequence[str] | None = None) -> list[Level]:
     for name in names or ():
         if name not in there:
             raise ShardError(f"{folder}: there is no level `{name}`; there are {', '.join(there) or 'none'}")
-    return [Level(folder / name) for name in (there if names is None else names)]
+    if names is None:
+        return sorted((Level(folder / name) for name in there), key=lambda level: level.index["place"])
+    return [Level(folder / name) for name in names]
 
 
 def records(folder: Path) -> dict[str, list[cctv.Record]]:

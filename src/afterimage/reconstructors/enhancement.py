@@ -5,12 +5,18 @@ start from the bicubic enlargement. The same filters are the preprocessing of ro
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from afterimage.images import Uint8
+from afterimage import outputs, shards
+from afterimage.errors import ParamsError
+from afterimage.images import Uint8, encode_png
 from afterimage.observations.cctv import resized
+from afterimage.observations.frames import Level
+
+FAMILY = "baselines-degradations"
 
 GAMMA = 0.8
 NLM = {"h": 10, "hColor": 10, "templateWindowSize": 7, "searchWindowSize": 21}
@@ -18,6 +24,8 @@ NLM = {"h": 10, "hColor": 10, "templateWindowSize": 7, "searchWindowSize": 21}
 UNSHARP = {"radius": 1.0, "amount": 1.0}
 EXPOSED = 0.45
 """The mean to which `exposure` brings an image: about that of well-lit photographs, on sRGB values."""
+LEAST_EXPONENT = 0.4
+"""More brightening than this would show noise where an image is dark by nature."""
 
 Filter = Callable[[Uint8], Uint8]
 FilterName = Literal["gamma", "nlm", "exposure", "unsharp"]
@@ -41,7 +49,7 @@ def nlm(image: Uint8) -> Uint8:
 def exposure(image: Uint8) -> Uint8:
     """Bring the mean to that of a well-lit photograph by one exponent: brightness that any player could set."""
     mean = min(max(float(image.mean()) / 255, 1 / 255), 254 / 255)
-    exponent = np.log(EXPOSED) / np.log(mean)
+    exponent = max(np.log(EXPOSED) / np.log(mean), LEAST_EXPONENT)
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     return table[image]
 
@@ -50,7 +58,8 @@ def unsharp(image: Uint8) -> Uint8:
     """Unsharp masking (scikit-image): the image plus what a Gaussian of 1 px took from it."""
     from skimage.filters import unsharp_mask
 
-    return np.rint(255 * unsharp_mask(image, channel_axis=-1, **UNSHARP)).astype(np.uint8)
+    sharp = unsharp_mask(image.astype(np.float32) / 255, channel_axis=-1, **UNSHARP)
+    return np.rint(255 * np.clip(sharp, 0, 1)).astype(np.uint8)
 
 
 FILTERS: dict[FilterName, Filter] = {"gamma": gamma, "nlm": nlm, "exposure": exposure, "unsharp": unsharp}
@@ -85,3 +94,21 @@ def fitted(frame: Uint8, size: tuple[int, int], enlarging: str = "bicubic") -> U
     if frame.shape[:2] == tuple(size):
         return frame
     return resized(frame, size, enlarging if frame.shape[0] < size[0] else "area")
+
+
+def reconstruct(method: str, level: Level, out: Path) -> None:
+    """Write what a baseline makes of the test frames of a level, as shards of 8-bit PNG.
+
+    Raises:
+        ParamsError: there is no such baseline.
+        ShardError: the frames cannot be read.
+    """
+    if method not in METHODS:
+        raise ParamsError(f"degradations: there is no baseline `{method}`; there are {', '.join(METHODS)}")
+    with outputs.folder(out) as folder:
+        path = folder / "test-000000.tar"
+        with shards.writer(path) as put:
+            for key, frame in level.frames("test"):
+                put(f"{key}.png", encode_png(restore(method, frame, (level.size, level.size))))
+        about = {"dataset": level.dataset, "level": level.name, "size": level.size}
+        shards.write_index(folder, about, {"test": [shards.describe(path)]})

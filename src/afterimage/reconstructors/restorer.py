@@ -6,7 +6,8 @@ the same filters, a task that the identity solves without error, kept so that it
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from afterimage import images, outputs, shards, training, weights
+from afterimage import devices, images, outputs, shards, training, weights
 from afterimage.errors import ParamsError, WeightsError
 from afterimage.images import Uint8
 from afterimage.observations.frames import Level
@@ -101,7 +102,7 @@ def prepared(frame: Uint8, size: int, factor: int, filters: Sequence[enhancement
 class RestorerLearner(training.Learner):
     """Trains a network on pairs of degraded and clean images."""
 
-    monitor = "mse"
+    monitor = "log_mse"
 
     def __init__(self, network: Restorer, row: RestorerRow):
         self.network = network
@@ -121,7 +122,9 @@ class RestorerLearner(training.Learner):
     def validate(self, batch: training.Batch) -> dict[str, Tensor]:
         image = self._through(batch).clamp(0, 1)
         mse = (image - batch["images"]).square().flatten(1).mean(1)
-        return {"mse": mse, "psnr": -10 * torch.log10(mse.clamp_min(1e-10))}
+        log_mse = torch.log10(mse.clamp_min(1e-10))
+        # Decides which state is best, since PSNR is what is reported; the mean error itself is that of a few images
+        return {"mse": mse, "log_mse": log_mse, "psnr": -10 * log_mse}
 
     def _through(self, batch: training.Batch) -> Tensor:
         return self.network(batch["inputs"].contiguous(memory_format=torch.channels_last))
@@ -197,3 +200,42 @@ def load(model_dir: Path) -> tuple[Restorer, dict[str, Any]]:
     path = model_dir / "model.safetensors"
     weights.fit(network, weights.load(path)[1], str(path))
     return network.eval().to(memory_format=torch.channels_last), card
+
+
+class Trained:
+    """A trained network on the frames of its own size, as it is measured.
+
+    Raises:
+        WeightsError: the folder is not there or not whole.
+    """
+
+    def __init__(self, model_dir: Path, batch: int):
+        self.network, self.card = load(model_dir)
+        self.batch = batch
+        self.device = devices.choose("auto")
+        self.network.to(self.device)
+
+    def __call__(self, frames: Iterable[Uint8]) -> Iterator[Uint8]:
+        """What becomes of frames of any size: 8-bit images `[size, size, 3]`, a batch in memory at a time."""
+        waiting = iter(frames)
+        while batch := list(islice(waiting, self.batch)):
+            inputs = np.stack(
+                [prepared(frame, self.card["size"], self.card["factor"], self.card["filters"]) for frame in batch]
+            )
+            with torch.inference_mode():
+                tensor = images.to_tensor(inputs).to(self.device).contiguous(memory_format=torch.channels_last)
+                yield from images.to_uint8(self.network(tensor))
+
+
+def reconstruct(trained: Trained, level: Level, out_dir: Path) -> None:
+    """Restore the test frames of a level and write the 8-bit images as shards."""
+    keys = shards.Table(level.folder, "test").keys
+    with outputs.folder(out_dir) as folder:
+        path = folder / "test-000000.tar"
+        restored = trained(frame for _, frame in level.frames("test"))
+        with shards.writer(path) as put:
+            for key, image in zip(keys, restored, strict=True):
+                put(f"{key}.png", images.encode_png(image))
+        about = {"family": FAMILY, "row": trained.card["row"], "level": level.name}
+        about |= {"dataset": level.dataset, "size": level.size}
+        shards.write_index(folder, about, {"test": [shards.describe(path, len(keys))]})
