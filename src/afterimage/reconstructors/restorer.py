@@ -28,6 +28,8 @@ from afterimage.reconstructors.autoencoder import Restorer
 
 FAMILY = "restorers"
 CHARBONNIER = 1e-3
+MOST_KEPT = 1 << 30
+"""Bytes of filtered images that training keeps in memory."""
 
 
 class RestorerRow(Row):
@@ -64,6 +66,7 @@ class Frames:
         self.row, self.levels, self.split = row, levels, split
         self.table = shards.Table(shards_dir, split)
         self.size: int = self.table.index["size"]
+        self.kept: dict[int, Uint8] = {}
         self.copies = 1 if split == "train" else max(1, len(levels))
 
     def __len__(self) -> int:
@@ -77,7 +80,7 @@ class Frames:
     def _pair(self, epoch: int, position: int) -> tuple[Uint8, Uint8]:
         position, copy = divmod(position, self.copies)
         key = self.table.keys[position]
-        target = np.asarray(images.decode(self.table.bytes(position)))
+        target = self._target(position)
         level = self.levels[copy] if self.levels else None
         if self.split == "train":
             random = generator(self.row.training.seed, key, epoch)
@@ -86,11 +89,22 @@ class Frames:
             if self.levels:
                 level = self.levels[int(random.integers(len(self.levels)))]
         if level is None:
-            target = enhancement.filtered(target, self.row.filters)
-            frame = target
-        else:
-            frame = level.fresh(target, key, epoch if self.split == "train" else 0)
-        return prepared(frame, self.size, self.row.factor, self.row.filters if level else ()), target
+            return prepared(target, self.size, self.row.factor, ()), target
+        frame = level.fresh(target, key, epoch if self.split == "train" else 0)
+        return prepared(frame, self.size, self.row.factor, self.row.filters), target
+
+    def _target(self, position: int) -> Uint8:
+        """The image that should come out. Under the seed's protocol it is filtered, which takes longer than training
+        on it, so what was filtered is kept as long as there is room."""
+        if position in self.kept:
+            return self.kept[position]
+        target = np.asarray(images.decode(self.table.bytes(position)))
+        if self.levels:
+            return target
+        target = enhancement.filtered(target, self.row.filters)
+        if len(self.kept) * target.nbytes < MOST_KEPT:
+            self.kept[position] = target
+        return target
 
 
 def prepared(frame: Uint8, size: int, factor: int, filters: Sequence[enhancement.FilterName]) -> Uint8:
