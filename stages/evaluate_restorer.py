@@ -24,9 +24,10 @@ def main(key: str) -> None:
         measured[level.name] = layout.metrics(restorer.FAMILY, place)
         evaluate(layout.reconstructions(restorer.FAMILY, place), originals, measured[level.name], metrics, lpips)
     out = layout.metrics(restorer.FAMILY, key)
-    restoration.steps_alone(trained, levels, originals, out / "steps.csv")
     restoration.subgroups(measured, originals, layout.raw(row.dataset) / "manifest.csv", out / "subgroups.csv")
-    if not row.levels:
+    if row.levels:
+        restoration.steps_alone(trained, levels, originals, out / "steps.csv")
+    else:
         restoration.protocol(trained, row.filters, originals, metrics, out / "protocol.json")
 
 

@@ -21,7 +21,7 @@ FAMILY = "baselines-degradations"
 GAMMA = 0.8
 NLM = {"h": 10, "hColor": 10, "templateWindowSize": 7, "searchWindowSize": 21}
 """OpenCV's defaults, which expect noise of a standard deviation of about 10 of 255 levels."""
-UNSHARP = {"radius": 1.0, "amount": 1.0}
+UNSHARP_RADIUS, UNSHARP_AMOUNT = 1.0, 1.0
 EXPOSED = 0.45
 """The mean to which `exposure` brings an image: about that of well-lit photographs, on sRGB values."""
 LEAST_EXPONENT = 0.4
@@ -55,11 +55,12 @@ def exposure(image: Uint8) -> Uint8:
 
 
 def unsharp(image: Uint8) -> Uint8:
-    """Unsharp masking (scikit-image): the image plus what a Gaussian of 1 px took from it."""
-    from skimage.filters import unsharp_mask
+    """Unsharp masking: the image plus what a Gaussian of 1 px takes from it."""
+    import cv2
 
-    sharp = unsharp_mask(image.astype(np.float32) / 255, channel_axis=-1, **UNSHARP)
-    return np.rint(255 * np.clip(sharp, 0, 1)).astype(np.uint8)
+    floats = image.astype(np.float32)
+    sharp = floats + UNSHARP_AMOUNT * (floats - cv2.GaussianBlur(floats, (0, 0), UNSHARP_RADIUS))
+    return np.rint(np.clip(sharp, 0, 255)).astype(np.uint8)
 
 
 FILTERS: dict[FilterName, Filter] = {"gamma": gamma, "nlm": nlm, "exposure": exposure, "unsharp": unsharp}

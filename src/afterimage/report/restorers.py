@@ -129,7 +129,7 @@ def _part(
         "levels": levels,
         "best": best.name,
         "wins": [level for level in row.levels if not shared.losses(best.results[level], baselines[level], shown[:2])],
-        "steps": best.table("steps"),
+        "steps": best.table("steps") if best.row.levels else [],
         "subgroups": _subgroups(best),
         "protocols": [_protocol(own) for own in rows if not own.row.levels],
         "parameters": _parameters(network, folder / f"parameters-{name}.png") if network else None,

@@ -4,7 +4,7 @@ The whole class of a learned row imports torch, which takes seconds; the report 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -80,8 +80,8 @@ class Sections:
     encoders: Mapping[str, EncoderNames]
     decoders: Mapping[str, DecoderNames]
     inversions: Mapping[str, InversionNames]
-    degradations: Mapping[str, DegradationNames]
-    restorers: Mapping[str, RestorerNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
+    degradations: Mapping[str, DegradationNames] = field(default_factory=dict)
+    restorers: Mapping[str, RestorerNames] = field(default_factory=dict)
