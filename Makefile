@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup repro test lint bench reproducibility
+.PHONY: help setup repro preset test lint bench reproducibility
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(READY): requirements.txt pyproject.toml
 repro: setup ## Rebuild everything that is out of date and print the results
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/afterimage rows
+
+preset: setup ## List the presets, or set one up: make preset NAME=pretrained
+	@$(BIN)/afterimage preset $(NAME)
 
 test: setup ## Run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest

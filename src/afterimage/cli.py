@@ -165,3 +165,24 @@ def invert(
                 "the best image is kept, more --steps may help",
                 err=True,
             )
+
+
+@main.command()
+@click.argument("name", required=False)
+@project_option
+def preset(name: str | None, project: Path) -> None:
+    """Lay the preset NAME over params.yaml, or list the presets.
+
+    A preset is a file of presets/ that sets up one of the seeds at its full size, or another use; presets/README.md
+    has the rules.
+    """
+    from afterimage import presets
+
+    folder = project / "presets"
+    if name is None:
+        for each in presets.names(folder):
+            click.echo(f"{each:32}{presets.about(folder, each).title}")
+        return
+    about = presets.about(folder, name)
+    changes = presets.apply(project / "params.yaml", folder, name)
+    click.echo(presets.described(name, about, changes))

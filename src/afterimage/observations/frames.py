@@ -95,6 +95,10 @@ class Level:
         for key, data, _ in shards.read(self.folder, split):
             yield key, np.asarray(decode(data))
 
+    def stored(self, split: str) -> "Stored":
+        """The stored frames of a split by position, for random access."""
+        return Stored(self.folder, split)
+
     def fresh(self, image: Uint8, key: str, epoch: int) -> Uint8:
         """The frame that training sees of an image in an epoch; those that are stored are of epoch 0."""
         return cctv.degrade(image, self.steps, self.seed, self.name, key, epoch)[0]
@@ -103,6 +107,14 @@ class Level:
         """The stored frame with none of its steps but one; None where that step did not happen to it."""
         records = dict(cctv.drawn(self.steps, self.seed, self.name, key, 0))
         return cctv.replay(image, [records[step]]) if step in records else None
+
+
+class Stored(shards.Table):
+    """Stored frames of a level by position."""
+
+    def image(self, position: int) -> Uint8:
+        """8-bit `[h, w, 3]`."""
+        return np.asarray(decode(self.bytes(position)))
 
 
 def levels(folder: Path, names: Sequence[str] | None = None) -> list[Level]:

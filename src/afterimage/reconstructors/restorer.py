@@ -67,6 +67,7 @@ class Frames:
         self.table = shards.Table(shards_dir, split)
         self.size: int = self.table.index["size"]
         self.kept: dict[int, Uint8] = {}
+        self.stored = {} if split == "train" else {level.name: level.stored(split) for level in levels}
         self.copies = 1 if split == "train" else max(1, len(levels))
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Frames:
                 level = self.levels[int(random.integers(len(self.levels)))]
         if level is None:
             return prepared(target, self.size, self.row.factor, ()), target
-        frame = level.fresh(target, key, epoch if self.split == "train" else 0)
+        frame = level.fresh(target, key, epoch) if self.split == "train" else self.stored[level.name].image(position)
         return prepared(frame, self.size, self.row.factor, self.row.filters), target
 
     def _target(self, position: int) -> Uint8:
