@@ -12,9 +12,12 @@ from afterimage import metrics, params, presets, sources
 from afterimage.cli import main
 from afterimage.errors import ParamsError
 from afterimage.observations.encoders import EncoderRow
+from afterimage.observations.frames import DegradationRow
 from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
+from afterimage.reconstructors.inversion import InversionRow
+from afterimage.reconstructors.restorer import RestorerRow
 from afterimage.report.sections import ReportRow
 
 PRESETS = presets.names(ROOT / "presets")
@@ -22,7 +25,10 @@ ROWS: dict[str, Any] = {
     "datasets": sources.Dataset,
     "encoders": EncoderRow,
     "decoders": DecoderRow,
+    "inversions": InversionRow,
     "holes": HolesRow,
+    "degradations": DegradationRow,
+    "restorers": RestorerRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}

@@ -26,7 +26,6 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> report.Sections
     monkeypatch.chdir(tmp_path)
     put_shards(layout.shards("photos"), ALL)
     for level in LEVELS:
-        put_shards(layout.degradations("cctv") / level, ALL)
         for method, psnr in BASELINES.items():
             put("baselines-degradations", f"cctv/{level}/{method}", ALL, psnr)
             put_shards(layout.reconstructions("baselines-degradations", f"cctv/{level}/{method}"), ALL)

@@ -106,9 +106,13 @@ def _part(
     if not rows:
         raise ParamsError(f"`degradations.{name}`: no row of `{FAMILY}` restores it; add one or take it out")
     baselines = {level: _baselines(name, row, level) for level in row.levels}
-    best = max((own for own in rows if own.row.levels), key=lambda own: own.mean, default=rows[0])
-    first = next(iter(best.results.values()))
+    first = next(iter(rows[0].results.values()))
     shown = [metric for metric in METRICS if metric in first.intervals]
+
+    def wins(own: Restorer) -> list[str]:
+        return [level for level in row.levels if not shared.losses(own.results[level], baselines[level], shown[:2])]
+
+    best = max((own for own in rows if own.row.levels), key=lambda own: (len(wins(own)), own.mean), default=rows[0])
     levels = [
         {
             "name": level,
@@ -118,7 +122,7 @@ def _part(
         }
         for level in row.levels
     ]
-    _grid(folder / f"restored-{name}.png", name, row, best, rows, baselines)
+    _grid(folder / f"restored-{name}.png", row, rows, baselines)
     network = next((own for own in rows if own.card["arch"] == "lenet"), None)
     return {
         "template": "restorers.html",
@@ -128,7 +132,7 @@ def _part(
         "shown": [METRICS[metric] for metric in shown],
         "levels": levels,
         "best": best.name,
-        "wins": [level for level in row.levels if not shared.losses(best.results[level], baselines[level], shown[:2])],
+        "wins": wins(best),
         "steps": best.table("steps") if best.row.levels else [],
         "subgroups": _subgroups(best),
         "protocols": [_protocol(own) for own in rows if not own.row.levels],
@@ -224,27 +228,29 @@ def _parameters(own: Restorer, figure: Path) -> dict[str, Any]:
 
 def _grid(
     path: Path,
-    name: str,
     row: DegradationNames,
-    best: Restorer,
     rows: Sequence[Restorer],
     baselines: Mapping[str, Sequence[Baseline]],
 ) -> None:
-    """The same images at every level: the frame, the best baseline of the level, and each restorer."""
-    keys = shared.spread(list(next(iter(best.results.values())).images), GRID_IMAGES)
+    """The same images at every level: the frame as it is, the best baseline of the level, and each restorer."""
+    keys = shared.spread(list(next(iter(rows[0].results.values())).images), GRID_IMAGES)
     originals = shared.images(layout.shards(row.dataset), keys)
     lines = []
     for key in keys:
         for level in row.levels:
-            frame = shared.images(layout.degradations(name) / level, [key])[key]
-            plain = best_of(baselines[level], "psnr")
-            shown = [enhancement.restore("identity", frame, originals[key].shape[:2])]
-            captions = [f"{frame.shape[1]} × {frame.shape[0]} px"]
-            compared = [(plain.method.replace("_", " + "), plain.result)] if plain else []
-            for caption, result in [*compared, *(("", own.results[level]) for own in rows)]:
-                shown.append(shared.images(layout.reconstructions(result.family, result.name), [key])[key])
-                captions.append(f"{caption} {float(result.images[key]['psnr']):.1f} dB".strip())
-            lines.append(GridRow(level, originals[key], shown, captions))
-    columns = [("frame", "as recorded"), *([("best baseline", "of the level")] if any(baselines.values()) else [])]
+            compared = [("", baseline.result) for baseline in baselines[level] if baseline.method == "identity"]
+            if plain := best_of(baselines[level], "psnr"):
+                compared.append((plain.method.replace("_", "+"), plain.result))
+            compared += [("", own.results[level]) for own in rows]
+            lines.append(
+                GridRow(
+                    level,
+                    originals[key],
+                    [shared.images(layout.reconstructions(own.family, own.name), [key])[key] for _, own in compared],
+                    [f"{words} {float(own.images[key]['psnr']):.1f} dB".strip() for words, own in compared],
+                )
+            )
+    columns = [("identity", "the frame as it is")] if "identity" in row.baselines else []
+    columns += [("best baseline", "of the level")] if row.baselines else []
     columns += [(own.name, own.card["arch"]) for own in rows]
     figures.grid(path, columns, lines)
