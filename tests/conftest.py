@@ -153,9 +153,9 @@ def shrink(params: dict[str, Any]) -> None:
     changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
     params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
     params["degradations"]["photos"]["baselines"] = ["identity", "gamma"]
-    for row in params["restorers"].values():
-        row.update(width=4)
-        row["training"].update(epochs=2, batch=4)
+    row = params["restorers"]["photos-nafnet"]
+    training = {**row["training"], "epochs": 2, "batch": 4}
+    params["restorers"] = {"photos-nafnet": {**row, "width": 4, "training": training}}
     params["baselines"] = {"photos": params["baselines"]["photos"]}
     params["metrics"]["bootstrap"] = 100
     if "report" in params:
