@@ -343,8 +343,7 @@ def _through_codec(frame: Uint8, codec: str, quantiser: int) -> Uint8:
     if codec == "mpeg2":
         encoder.qmin = encoder.qmax = quantiser
     else:
-        options = {"qp": str(quantiser), "preset": "veryfast", "tune": "zerolatency", "x264-params": "log-level=-1"}
-        encoder.options = options
+        encoder.options = {"qp": str(quantiser), "preset": "veryfast", "tune": "zerolatency"}
     decoder: Any = av.CodecContext.create({"mpeg2": "mpeg2video", "h264": "h264"}[codec], "r")
     decoder.thread_count = 1
     packets = [*encoder.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")), *encoder.encode(None)]
