@@ -14,6 +14,8 @@ def main() -> None:
         encoders=params.section(stage.PARAMS, "encoders", report.EncoderNames),
         decoders=params.section(stage.PARAMS, "decoders", report.DecoderNames),
         inversions=params.section(stage.PARAMS, "inversions", report.InversionNames),
+        degradations=params.section(stage.PARAMS, "degradations", report.DegradationNames),
+        restorers=params.section(stage.PARAMS, "restorers", report.RestorerNames),
         baselines=params.section(stage.PARAMS, "baselines", BaselineRow),
         metrics=params.table(stage.PARAMS, "metrics", MetricsRow),
         report=params.table(stage.PARAMS, "report", report.ReportRow),

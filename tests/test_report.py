@@ -44,6 +44,8 @@ encoders:
 decoders:
   net-deep: {dataset: tiny, encoder: net, layers: [deep], arch: upconv}
 inversions: {}
+degradations: {}
+restorers: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}

@@ -51,3 +51,7 @@ class MetricError(AfterimageError):
 
 class HoleError(AfterimageError):
     """A mask or a box does not fit its image, or cannot be read."""
+
+
+class VideoError(AfterimageError):
+    """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""

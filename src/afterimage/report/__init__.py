@@ -11,15 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import decoders, inversions, shared
-from afterimage.report.sections import DecoderNames, EncoderNames, InversionNames, ReportRow, Sections
+from afterimage.report import decoders, inversions, restorers, shared
+from afterimage.report.sections import (
+    DecoderNames,
+    DegradationNames,
+    EncoderNames,
+    InversionNames,
+    ReportRow,
+    RestorerNames,
+    Sections,
+)
 from afterimage.results import METRICS, read_csv, read_json
 from afterimage.sources import SPLITS, Dataset
 
-__all__ = ["DecoderNames", "EncoderNames", "InversionNames", "ReportRow", "Sections", "write"]
+__all__ = [
+    "DecoderNames",
+    "DegradationNames",
+    "EncoderNames",
+    "InversionNames",
+    "ReportRow",
+    "RestorerNames",
+    "Sections",
+    "write",
+]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions)
+FAMILIES = (decoders, inversions, restorers)
 """In the order of the page."""
 
 
@@ -101,11 +118,8 @@ def _quality_table(path: Path, lines: Sequence[shared.Line]) -> None:
 
 def _curves_table(path: Path, lines: Sequence[shared.Line]) -> None:
     """A line an epoch of every row that was trained; columns that a row has not are empty."""
-    curves = {
-        (line.result.family, line.result.name): read_csv(file)
-        for line in lines
-        if (file := layout.model(line.result.family, line.result.name) / "curves.csv").is_file()
-    }
+    rows = dict.fromkeys((line.result.family, line.model) for line in lines)
+    curves = {row: read_csv(file) for row in rows if (file := layout.model(*row) / "curves.csv").is_file()}
     columns = list(dict.fromkeys(column for epochs in curves.values() for column in epochs[0]))
     outputs.write_csv(
         path,

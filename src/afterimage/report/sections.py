@@ -4,7 +4,8 @@ The whole class of a learned row imports torch, which takes seconds; the report 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -52,6 +53,25 @@ class InversionNames(Row):
     images: int
 
 
+class DegradationNames(Row):
+    """What the report needs of a row of `degradations`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    levels: dict[str, list[dict[str, Any]]]
+    baselines: list[str]
+
+
+class RestorerNames(Row):
+    """What the report needs of a row of `restorers`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    degradations: str
+    levels: list[str]
+
+
 @dataclass(frozen=True)
 class Sections:
     """The sections of params.yaml that the report is made from."""
@@ -63,3 +83,5 @@ class Sections:
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
+    degradations: Mapping[str, DegradationNames] = field(default_factory=dict)
+    restorers: Mapping[str, RestorerNames] = field(default_factory=dict)
