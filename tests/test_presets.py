@@ -20,6 +20,7 @@ from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
 from afterimage.reconstructors.inversion import InversionRow
+from afterimage.reconstructors.pix2pix import InpainterRow
 from afterimage.reconstructors.restorer import RestorerRow
 from afterimage.report.sections import ReportRow
 
@@ -30,9 +31,9 @@ ROWS: dict[str, Any] = {
     "decoders": DecoderRow,
     "inversions": InversionRow,
     "holes": HolesRow,
-    "inversions": InversionRow,
     "degradations": DegradationRow,
     "restorers": RestorerRow,
+    "inpainters": InpainterRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}

@@ -46,6 +46,8 @@ decoders:
 inversions: {}
 degradations: {}
 restorers: {}
+holes: {}
+inpainters: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -65,6 +67,8 @@ def sections(**changes: object) -> report.Sections:
             for name, (encoder, layers) in DECODERS.items()
         },
         "inversions": {},
+        "holes": {},
+        "inpainters": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),

@@ -55,3 +55,7 @@ class HoleError(AfterimageError):
 
 class VideoError(AfterimageError):
     """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""
+
+
+class SubmissionError(AfterimageError):
+    """A submission file is not what its table of boxes asks for."""

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import decoders, inversions, restorers, shared
+from afterimage.report import completers, decoders, inpainters, inversions, restorers, shared
 from afterimage.report.sections import (
+    CompleterNames,
     DecoderNames,
     DegradationNames,
     EncoderNames,
+    HolesNames,
+    InpainterNames,
     InversionNames,
     ReportRow,
     RestorerNames,
@@ -25,9 +28,12 @@ from afterimage.results import METRICS, read_csv, read_json
 from afterimage.sources import SPLITS, Dataset
 
 __all__ = [
+    "CompleterNames",
     "DecoderNames",
     "DegradationNames",
     "EncoderNames",
+    "HolesNames",
+    "InpainterNames",
     "InversionNames",
     "ReportRow",
     "RestorerNames",
@@ -36,7 +42,7 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions, restorers)
+FAMILIES = (decoders, inversions, inpainters, completers, restorers)
 """In the order of the page."""
 
 
