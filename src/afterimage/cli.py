@@ -9,6 +9,9 @@ import click
 from afterimage.errors import AfterimageError
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
 class OneLine(click.Group):
     """A group whose commands end with one line for a fault that the user can mend."""
 
@@ -95,3 +98,36 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
         click.echo(f"{path}: {result.psnr:.2f} dB, SSIM {result.ssim:.3f} -> {target}, {beside.name}")
     if failed:
         sys.exit(f"afterimage: {failed} of {len(image)} images could not be read")
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Where the page is served.")
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network: it asks for no password.",
+)
+@project_option
+def app(port: int, address: str, project: Path) -> None:
+    """Open the web page: try the trained rows on pictures of your own."""
+    import os
+
+    script = Path(__file__).parent / "app"
+    options = {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": 25,
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "viewer",
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": "false",
+        "theme.base": script / "theme.toml",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    if address in LOOPBACK:  # a page elsewhere that gives this machine its own name must not reach what is served here
+        words += [word for host in LOOPBACK for word in ("--server.allowedHosts", host)]
+    os.environ["AFTERIMAGE_PROJECT"] = str(project.resolve())
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script / "main.py"), *words])

@@ -1,0 +1,237 @@
+"""Components that the pages share: pictures to choose from, before and after, a mask to draw, a result to take home.
+
+Everything that the browser runs lies in `assets/`; nothing is loaded from elsewhere, so the page works offline.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from afterimage.app import models
+from afterimage.app.safety import Picture
+from afterimage.errors import AfterimageError
+from afterimage.images import encode_png
+from afterimage.results import METRICS
+
+ASSETS = Path(__file__).parent / "assets"
+SHOWN = 1600
+"""Longest side in px of a picture as the browser gets it; downloads are whole."""
+LOSSLESS = 1_000_000
+"""Pixels up to which the browser gets a picture as it is."""
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+_gallery = st.components.v2.component(
+    "afterimage-gallery", html='<div class="gallery"></div>', css=_asset("gallery.css"), js=_asset("gallery.js")
+)
+_compare = st.components.v2.component(
+    "afterimage-compare", html=_asset("compare.html"), css=_asset("compare.css"), js=_asset("compare.js")
+)
+_canvas = st.components.v2.component(
+    "afterimage-canvas", html=_asset("canvas.html"), css=_asset("canvas.css"), js=_asset("canvas.js")
+)
+
+
+class Cell(NamedTuple):
+    """A picture in a gallery."""
+
+    id: str
+    image: Image.Image
+    title: str
+    notes: Sequence[str] = ()
+
+
+def gallery(cells: Sequence[Cell], key: str, small: bool = False) -> str:
+    """Pictures to choose from; returns the id of the chosen one, at first that of the first."""
+    ids = [cell.id for cell in cells]
+    before = st.session_state.get(key, {}).get("chosen")
+    current = before if before in ids else ids[0]
+    items = [
+        {"id": cell.id, "src": source(cell.image, 240 if small else 640), "title": cell.title, "notes": cell.notes}
+        for cell in cells
+    ]
+    ratio = "4 / 3" if small else f"{cells[0].image.width} / {cells[0].image.height}"
+    style = {"least": "7rem", "share": "30%"} if small else {"least": "15rem", "share": "46%"}
+    _gallery(
+        key=key,
+        data={"items": items, "chosen": current, "style": {**style, "ratio": ratio}},
+        on_chosen_change=lambda: None,
+    )
+    return current
+
+
+def compare(before: Image.Image, after: Image.Image, labels: tuple[str, str], key: str) -> None:
+    """Two pictures of one size under a divider that the visitor moves, with zoom."""
+    _compare(
+        key=key,
+        data={
+            "before": source(before),
+            "after": source(after),
+            "labels": labels,
+            "width": before.width,
+            "height": before.height,
+        },
+    )
+
+
+def canvas(picture: Picture) -> Any:
+    """A picture to draw boxes and strokes on; returns the shapes as the browser tells them."""
+    key = f"canvas-{picture.digest}"
+    image = picture.image
+    result = _canvas(
+        key=key,
+        data={"image": source(image), "width": image.width, "height": image.height},
+        default={"shapes": []},
+        on_shapes_change=lambda: None,
+    )
+    return result.shapes or []
+
+
+def source(image: Image.Image, longest: int = SHOWN) -> str:
+    """A picture as an address that holds it: as it is where it is small, else shrunk and lightly compressed."""
+    shown = image
+    if max(image.size) > longest:
+        shown = image.copy()
+        shown.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    if shown is image and image.width * image.height <= LOSSLESS:
+        kind, data = "png", encode_png(image)
+    else:
+        stream = io.BytesIO()
+        shown.save(stream, "JPEG", quality=92, subsampling=0)
+        kind, data = "jpeg", stream.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def say(error: AfterimageError | str) -> None:
+    """An error box of one sentence; nothing in it counts as markup."""
+    st.error(verbatim(str(error)), icon=":material/error:")
+
+
+def verbatim(text: str) -> str:
+    """Text in which Markdown finds nothing."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$<>:&])", r"\\\1", text)
+
+
+def missing(family: str, what: str) -> None:
+    """Say that a family has no trained row here, and which command trains one."""
+    how = models.FAMILIES[family]
+    names = list(models.rows(family))
+    if not names:
+        st.info(f"No {what} is set up: the section `{family}` of params.yaml has no rows.", icon=":material/info:")
+        return
+    st.info(
+        f"No {what} is trained here yet. `make repro` trains everything, and "
+        f"`dvc repro {how.stage}@{names[0]}` this one alone; `dvc pull` fetches what others have trained.",
+        icon=":material/model_training:",
+    )
+
+
+def intensity(image: Image.Image, factor: float) -> Image.Image:
+    """An image with its samples multiplied and kept in range."""
+    if factor == 1:
+        return image
+    return image.point([min(255, round(level * factor)) for level in range(256)] * len(image.getbands()))
+
+
+def shown_numbers(found: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Names and values of metrics as pages print them."""
+    return [
+        (METRICS[name].heading.removesuffix(" in dB"), f"{value:.{METRICS[name].digits}f}{' dB' * (name == 'psnr')}")
+        for name, value in found.items()
+    ]
+
+
+def result(
+    picture: Picture, made: models.Made, title: str, key: str, measured: bool = True, before: Image.Image | None = None
+) -> None:
+    """A result beside what it was made from: divider and zoom, intensity, numbers, downloads.
+
+    Args:
+        made: its value is an image of the picture's size.
+        measured: whether the picture is the original, so that the result can be compared with it.
+        before: what the model was given, where that is not the picture itself.
+    """
+    given = picture.image if before is None else before
+    looks, panel = st.columns([3, 1], gap="large")
+    with panel:
+        factor = st.slider(
+            "Output intensity",
+            0.5,
+            2.0,
+            1.0,
+            0.05,
+            key=f"{key}-intensity",
+            help="Multiplies the result's samples. Numbers and downloads are of the picture as shown.",
+        )
+        image = intensity(made.value, factor)
+        values = [("Time", seconds(made.seconds))]
+        if measured:
+            found = models.once(picture, (key, title, made, factor), lambda: models.numbers(picture.image, image))
+            values = [*shown_numbers(found), *values]
+        with st.container(horizontal=True, gap="medium"):
+            for name, value in values:
+                st.metric(name, value, width=112)
+        if measured and len(found) == 1:
+            st.caption(f"SSIM and LPIPS are measured up to {models.MAX_MEASURED / 1e6:.0f} megapixels.")
+        name = f"{picture.name}-{file_part(title)}"
+        download("Result (PNG)", lambda: encode_png(image), f"{name}.png", f"{key}-png")
+        download(
+            "Side by side (PNG)",
+            lambda: encode_png(side_by_side(picture.image if measured else given, image, title, measured)),
+            f"{name}-comparison.png",
+            f"{key}-side",
+        )
+    with looks:
+        compare(given, image, ("given" if before is not None else "original", title), key=f"{key}-compare")
+
+
+def side_by_side(original: Image.Image, image: Image.Image, title: str, measured: bool) -> Image.Image:
+    """Two pictures beside each other; where the first is the original of the second, with numbers and the error."""
+    if measured:
+        from afterimage import apply
+
+        return apply.comparison(original, apply.measure(original, image), title)
+    page = Image.new("RGB", (2 * original.width + 12, original.height), "white")
+    page.paste(original, (0, 0))
+    page.paste(image, (original.width + 12, 0))
+    return page
+
+
+def download(label: str, data: Callable[[], bytes], name: str, key: str) -> None:
+    """A button that makes its file when it is pressed."""
+    st.download_button(
+        label,
+        data,
+        name,
+        key=key,
+        mime="application/zip" if name.endswith(".zip") else "image/png",
+        icon=":material/download:",
+        width="stretch",
+        on_click="ignore",
+    )
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+
+
+def file_part(title: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")
+
+
+def heat(values: "np.ndarray[Any, Any]", top: float) -> Image.Image:
+    """A map `[H, W]` as a picture: black is 0, the brightest colour `top` and more."""
+    from matplotlib import colormaps
+
+    shades = colormaps["inferno"](np.clip(values / top, 0, 1))[..., :3]
+    return Image.fromarray((shades * 255).round().astype(np.uint8))
