@@ -84,6 +84,21 @@ def people(root: Path, count: int = 12, images: int = 2, width: int = 48, height
     return folder(root, {name: png(width, height, seed) for name, seed in names})
 
 
+PAIRS = {"input": "(.*)_real", "target": "(.*)_mean"}
+
+
+def pairs(root: Path, count: int = 24) -> Path:
+    """A folder of scenes, each an input `_real` and a target `_mean`."""
+    return folder(
+        root,
+        {
+            f"cam{n % 2}/scene{n:02d}_{role}.png": png(seed=10 * n + place)
+            for n in range(count)
+            for place, role in enumerate(("real", "mean"))
+        },
+    )
+
+
 def shards_of(root: Path, splits: dict[str, list[int]], size: int = 32, prefix: str = "a") -> Path:
     """Image shards with so many samples in each tar of a split, as the stage shard writes them."""
     root.mkdir(parents=True, exist_ok=True)

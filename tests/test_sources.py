@@ -357,22 +357,8 @@ def test_a_person_in_two_official_splits_is_one_group(tmp_path: Path) -> None:
 # Pairs
 
 
-SHOTS = {"input": "(.*)_real", "target": "(.*)_mean"}
-
-
-def shots(root: Path, count: int = 24) -> Path:
-    return pictures.folder(
-        root,
-        {
-            f"cam{n % 2}/scene{n:02d}_{role}.png": pictures.png(seed=10 * n + place)
-            for n in range(count)
-            for place, role in enumerate(("real", "mean"))
-        },
-    )
-
-
 def test_pairs_by_their_names(tmp_path: Path) -> None:
-    manifest, rejected = fetch(shots(tmp_path / "in"), pairs=SHOTS, group=r"(scene\d\d)_mean")
+    manifest, rejected = fetch(pictures.pairs(tmp_path / "in"), pairs=pictures.PAIRS, group=r"(scene\d\d)_mean")
     assert rejected == {}
     lines = by_key(manifest)
     assert len(lines) == 48
@@ -404,17 +390,17 @@ def test_pairs_in_folders_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_images_that_make_no_pair(tmp_path: Path, name: str, expected: str) -> None:
-    folder = pictures.folder(shots(tmp_path / "in"), {name: pictures.png()})
+    folder = pictures.folder(pictures.pairs(tmp_path / "in"), {name: pictures.png()})
     with pytest.raises(SourceError) as caught:
-        fetch(folder, pairs=SHOTS)
+        fetch(folder, pairs=pictures.PAIRS)
     assert expected in str(caught.value)
-    assert len(fetch(folder, pairs=SHOTS, group="image", only=r"scene[0-2]\d_(real|mean)\.")[0]) == 48
+    assert len(fetch(folder, pairs=pictures.PAIRS, group="image", only=r"scene[0-2]\d_(real|mean)\.")[0]) == 48
 
 
 def test_a_pair_of_two_sizes(tmp_path: Path) -> None:
-    folder = pictures.folder(shots(tmp_path / "in"), {"cam0/scene04_real.png": pictures.png(50, 40)})
+    folder = pictures.folder(pictures.pairs(tmp_path / "in"), {"cam0/scene04_real.png": pictures.png(50, 40)})
     with pytest.raises(SourceError) as caught:
-        fetch(folder, pairs=SHOTS, group="image")
+        fetch(folder, pairs=pictures.PAIRS, group="image")
     assert str(caught.value) == (
         "cam0/scene04_mean.png has 48 x 40 px and its partner cam0/scene04_real.png 50 x 40 px; expected one size"
     )
@@ -422,8 +408,8 @@ def test_a_pair_of_two_sizes(tmp_path: Path) -> None:
 
 def test_a_pair_is_set_aside_together(tmp_path: Path) -> None:
     broken = {"cam0/scene04_real.png": b"words", "cam1/scene05_mean.png": b""}
-    folder = pictures.folder(shots(tmp_path / "in"), broken)
-    manifest, rejected = fetch(folder, pairs=SHOTS, group="image", max_rejected=0.1)
+    folder = pictures.folder(pictures.pairs(tmp_path / "in"), broken)
+    manifest, rejected = fetch(folder, pairs=pictures.PAIRS, group="image", max_rejected=0.1)
     assert len(manifest) == 44
     assert rejected == {
         "cam0/scene04_real.png": "not an image in a known format",

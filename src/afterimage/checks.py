@@ -31,9 +31,12 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
     """
     report.unlink(missing_ok=True)
     index = shards.load_index(folder)
-    listed = measured.read_csv(folder / "samples.csv", ["key", "split", "shard", "image", "group"])
+    paired = index.get("pairs", False)
+    columns = ["key", "split", "shard", "image", "group", *(["input"] if paired else [])]
+    listed = measured.read_csv(folder / "samples.csv", columns)
     rejected = measured.read_csv(folder / "rejected.csv", ["origin", "reason"])
-    manifest = measured.read_csv(raw / "manifest.csv", ["key", "origin", "group", "split"])
+    columns = ["key", "origin", "group", "split", *(["target", "width", "height"] if paired else [])]
+    manifest = measured.read_csv(raw / "manifest.csv", columns)
     origins = pd.concat([manifest[["origin"]], rejected[["origin"]]]).drop_duplicates()
     files = origins.merge(rejected.drop_duplicates("origin"), how="left", on="origin")
 
@@ -42,10 +45,23 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
         suites.Table("files", files, ["origin"], suites.file_suite(max_rejected)),
         suites.Table("images", manifest, ["key", "origin"], suites.manifest_suite()),
     )
+    if paired:
+        images = measured.partners(manifest)
+        inputs = images[images["target"] != ""]
+        checks += suites.run(
+            suites.Table("images", images, ["key", "target"], suites.partner_suite()),
+            suites.Table("inputs", inputs, ["key", "target"], suites.pair_suite()),
+        )
     counts: dict[str, Any] = {"files": len(files), "rejected": len(rejected), "images": len(manifest)}
     if suites.passed(checks):  # an altered tar may not even be readable
         samples = measured.samples(folder, index, listed, manifest)
         splits = measured.count_samples(index, samples, listed)
+        every = samples
+        if paired:
+            inputs = measured.inputs(folder, index, listed, manifest)
+            table = suites.Table("inputs", inputs, ["shard", "key"], suites.input_suite(index.get("size")))
+            checks += suites.run(table)
+            every = pd.concat([samples, inputs], ignore_index=True)
         checks += suites.run(
             suites.Table("splits", splits, ["split"], suites.split_suite()),
             suites.Table("samples", samples, ["shard", "key"], suites.sample_suite(index.get("size"))),
@@ -56,7 +72,7 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
                 ["group", "found_in"],
                 suites.spread_suite("group"),
             ),
-            suites.Table("images", measured.spread(samples, "pixels"), ["found_in"], suites.spread_suite("pixels")),
+            suites.Table("images", measured.spread(every, "pixels"), ["found_in"], suites.spread_suite("pixels")),
         )
         distinct = samples.groupby("split")[["group", "image", "pixels"]].nunique()
         counts["splits"] = {
@@ -95,7 +111,7 @@ def check_features(encoder: str, layer: str, folder: Path, images: Path, report:
     checks = suites.run(
         suites.Table("fields", identity, ["field"], suites.identity_suite()),
         suites.Table("shards", measured.shard_files(folder, index), ["shard"], suites.shard_suite()),
-        suites.Table("shards", measured.shard_pairs(index, image_index), ["shard"], suites.pair_suite()),
+        suites.Table("shards", measured.shard_pairs(index, image_index), ["shard"], suites.shard_pair_suite()),
     )
     counts: dict[str, Any] = {"shape": index.get("shape", []), "dtype": index.get("dtype")}
     if suites.passed(checks):

@@ -43,3 +43,7 @@ class TrainingError(AfterimageError):
 
 class MetricError(AfterimageError):
     """Two images cannot be compared."""
+
+
+class HoleError(AfterimageError):
+    """A mask or a box does not fit its image, or cannot be read."""

@@ -1,7 +1,7 @@
 """Joining reconstructions with their originals, and writing a row's metrics."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ BATCH = 32
 """Images that are in memory at once. The last bits of LPIPS depend on it."""
 
 
+More = Callable[[Sequence[str], Uint8, Uint8], dict[str, Floats]]
+"""From the keys, originals and reconstructions of a batch to further columns, a number an image."""
+
+
 class Sample(NamedTuple):
     """A line of a data set's samples.csv: the photograph a sample is from, and the group that it belongs to."""
 
@@ -33,6 +37,7 @@ def evaluate(
     row: MetricsRow,
     lpips: Lpips,
     keys: Sequence[str] | None = None,
+    more: More | None = None,
 ) -> None:
     """Compare a folder of reconstructions with the test split of the image shards that they are of.
 
@@ -41,6 +46,7 @@ def evaluate(
 
     Args:
         keys: the test samples that were reconstructed; None: all of them.
+        more: measures what only some observations have, such as the inside of a hole.
 
     Raises:
         ShardError: a key is missing, doubled or of no original, or shards cannot be read.
@@ -53,7 +59,7 @@ def evaluate(
     joined = _joined(reconstructions, originals, samples)
     for names, truth, found in _batches(engine.progress(joined, f"evaluate {out.name}", len(samples), "image")):
         found_keys += names
-        batches.append(measure(truth, found, lpips))
+        batches.append(measure(truth, found, lpips) | (more(names, truth, found) if more else {}))
     place = {key: number for number, key in enumerate(found_keys)}
     order = [place[key] for key in samples]
     columns = {name: np.concatenate([batch[name] for batch in batches])[order] for name in batches[0]}

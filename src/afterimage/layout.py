@@ -23,6 +23,11 @@ def features(encoder: str) -> Path:
     return Path("data/features") / encoder
 
 
+def holes(row: str) -> Path:
+    """The fixed masks of validation and test images, as shards of PNG."""
+    return Path("data/observations/holes") / row
+
+
 def model(family: str, row: str) -> Path:
     """A trained reconstructor: `model.safetensors`, `card.json`, `curves.csv`."""
     return Path("data/models") / family / row

@@ -31,16 +31,16 @@ def shard_files(folder: Path, index: dict[str, Any]) -> pd.DataFrame:
     )
 
 
-def _read(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str, str, str, bytes]]:
-    """Split, shard, key, place as samples.csv can tell it, and bytes of every sample, with progress."""
+def _read(folder: Path, index: dict[str, Any], part: str = "") -> Iterator[tuple[str, str, str, str, bytes]]:
+    """Split, shard, key, place as samples.csv can tell it, and bytes of every sample or its part, with progress."""
     splits = index["splits"]
     samples = (
         (split, str(folder / shard), key, f"{shard}/{key}", data)
         for split in splits
-        for (key, data, _), shard in zip(shards.read(folder, split), _shard_names(splits[split]), strict=False)
+        for (key, data, _), shard in zip(shards.read(folder, split, part), _shard_names(splits[split]), strict=False)
     )
     total = sum(split["samples"] for split in splits.values())
-    yield from engine.progress(samples, f"validate {folder}", total, "sample")
+    yield from engine.progress(samples, f"validate {folder}", total, part or "sample")
 
 
 def _shard_names(split: dict[str, Any]) -> Iterator[str]:
@@ -51,15 +51,38 @@ def _shard_names(split: dict[str, Any]) -> Iterator[str]:
 
 def samples(folder: Path, index: dict[str, Any], listed: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """A row a sample of the shards, beside what samples.csv and the manifest say of it."""
-    rows = [(*names, *_measure_image(data)) for *names, data in _read(folder, index)]
-    found = pd.DataFrame(
-        rows, columns=["split", "shard", "key", "found", "fault", "stored", "size", "pixels"], dtype=object
-    )
-    samples = _beside(found, listed)
+    samples = _beside(_images(folder, index), listed)
     by_key = manifest.drop_duplicates("key").set_index("key")
     samples["manifest_split"] = samples["image"].map(by_key["split"])
     samples["manifest_group"] = samples["image"].map(by_key["group"])
     return samples
+
+
+def inputs(folder: Path, index: dict[str, Any], listed: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """A row an input of the shards, beside what samples.csv and the manifest say of it."""
+    inputs = _beside(_images(folder, index, shards.INPUT), listed)
+    by_target = manifest[manifest["target"] != ""].drop_duplicates("target").set_index("target")
+    inputs["manifest_input"] = inputs["image"].map(by_target["key"])
+    return inputs
+
+
+def _images(folder: Path, index: dict[str, Any], part: str = "") -> pd.DataFrame:
+    """A row an image that the shards hold."""
+    rows = [(*names, *_measure_image(data)) for *names, data in _read(folder, index, part)]
+    columns = ["split", "shard", "key", "found", "fault", "stored", "size", "pixels"]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def partners(manifest: pd.DataFrame) -> pd.DataFrame:
+    """A row a line of the manifest: how many partners it has, and for an input what its target is like."""
+    table = manifest.assign(size=manifest["width"] + " x " + manifest["height"])
+    by_key = table.drop_duplicates("key").set_index("key")
+    inputs = table["target"] != ""
+    chosen = table["target"].value_counts()
+    table["partners"] = table["key"].map(chosen).fillna(0).astype(int) + table["target"].isin(by_key.index)
+    for column in ("split", "group", "size"):
+        table[f"target_{column}"] = table["target"].map(by_key[column]).where(inputs)
+    return table
 
 
 def _measure_image(data: bytes) -> tuple[str | None, str | None, str | None, str | None]:
@@ -103,8 +126,7 @@ def _beside(found: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
         {
             "listed": listed["shard"] + "/" + listed["key"],
             "listed_split": listed["split"],
-            "image": listed["image"],
-            "group": listed["group"],
+            **{name: listed[name] for name in ("image", "group", "input") if name in listed},
             "place": listed.groupby("split").cumcount(),
         }
     )

@@ -61,8 +61,17 @@ def mse(originals: Images, reconstructions: Images) -> Floats:
     Raises:
         MetricError: the arrays are not two batches of RGB images of one shape with samples in range.
     """
+    return np.asarray(squared_error(originals, reconstructions).mean(axis=(1, 2, 3)))
+
+
+def squared_error(originals: Images, reconstructions: Images) -> Floats:
+    """The squared error `[N, H, W, 3]` of each sample.
+
+    Raises:
+        MetricError: as for `mse`.
+    """
     a, b = _pair(originals, reconstructions)
-    return np.asarray(np.square(a - b).mean(axis=(1, 2, 3)))
+    return np.asarray(np.square(a - b))
 
 
 def psnr(originals: Images, reconstructions: Images) -> Floats:
@@ -86,17 +95,26 @@ def ssim(originals: Images, reconstructions: Images) -> Floats:
     Raises:
         MetricError: as for `mse`, or a side is shorter than the window.
     """
+    return np.asarray([float(mean) for mean, _ in _ssim(originals, reconstructions)])
+
+
+def ssim_map(originals: Images, reconstructions: Images) -> Floats:
+    """SSIM `[N, H, W]` of the window around each pixel, mean over channels; past the border the image is mirrored.
+
+    Raises:
+        MetricError: as for `ssim`.
+    """
+    return np.stack([values.mean(axis=-1) for _, values in _ssim(originals, reconstructions)])
+
+
+def _ssim(originals: Images, reconstructions: Images) -> list[tuple[float, Floats]]:
+    """The mean and the map `[H, W, 3]` of each pair."""
     from skimage.metrics import structural_similarity
 
     a, b = _pair(originals, reconstructions)
     _at_least(a, SSIM_WINDOW, "SSIM's window")
-    values = [
-        structural_similarity(
-            x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1
-        )
-        for x, y in zip(a, b, strict=True)
-    ]
-    return np.asarray(values, dtype=np.float64)
+    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1)
+    return [structural_similarity(x, y, full=True, **options) for x, y in zip(a, b, strict=True)]
 
 
 class Lpips:
@@ -135,14 +153,25 @@ class Lpips:
         Raises:
             MetricError: as for `mse`, or a side is shorter than `LPIPS_SMALLEST`.
         """
+        return self._distances(originals, reconstructions, spatial=False).flatten()
+
+    def map(self, originals: Images, reconstructions: Images) -> Floats:
+        """Distance `[N, H, W]` around each pixel: the layers' differences enlarged to the image and added.
+
+        Raises:
+            MetricError: as for calling it.
+        """
+        return self._distances(originals, reconstructions, spatial=True)[:, 0]
+
+    def _distances(self, originals: Images, reconstructions: Images, spatial: bool) -> Floats:
         import torch
 
         pair = _pair(originals, reconstructions)
         _at_least(pair[0], LPIPS_SMALLEST, "AlexNet")
         a, b = (torch.from_numpy(images).movedim(-1, 1).float().mul(2).sub(1).contiguous() for images in pair)
+        self._model.spatial = spatial
         with torch.inference_mode():
-            values = self._model(a, b).flatten()
-        return np.asarray(values.double().numpy())
+            return np.asarray(self._model(a, b).double().numpy())
 
 
 def write_lpips_weights(row: MetricsRow, path: Path) -> None:

@@ -1,13 +1,16 @@
 """Sharding: photographs are cut, resized and written as shards.
 
 A shard is the unit of work: one function call reads its photographs, cuts and resizes them, and writes its tar.
+
+Where images come in pairs, the target is the photograph. Its input gets the same cuts in the same looks, which lie
+beside those of the target as the part `input` of each sample; the two are set aside together.
 """
 
 import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +19,7 @@ from PIL import Image
 from afterimage import engine, images, outputs
 from afterimage.errors import ImageError, ShardError
 from afterimage.randomness import generator
-from afterimage.shards import SPLITS, Shard, describe, members, write_index, writer
+from afterimage.shards import INPUT, SPLITS, Shard, describe, members, write_index, writer
 from afterimage.sources import Dataset, Rejected, check_rejected
 
 
@@ -41,16 +44,23 @@ class Cut(NamedTuple):
     look: Look | None = None
 
 
-class Photograph(NamedTuple):
-    """An image of the manifest, where its bytes lie in images.tar, and the cuts of it that a shard takes."""
+class Stored(NamedTuple):
+    """An image of the manifest, and where its bytes lie in images.tar."""
 
     key: str
     origin: str
-    group: str
     width: int
     height: int
     offset: int
     bytes: int
+
+
+class Photograph(NamedTuple):
+    """An image, its input where images come in pairs, and the cuts of both that a shard takes."""
+
+    image: Stored
+    input: Stored | None
+    group: str
     cuts: list[Cut]
 
 
@@ -65,11 +75,11 @@ class Job(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What came of a job; `samples` holds key, image and group of each."""
+    """What came of a job; `samples` holds key, image and group of each, and its input where it has one."""
 
     split: str
     shard: Shard
-    samples: list[tuple[str, str, str]]
+    samples: list[tuple[str, ...]]
     rejected: Rejected
 
 
@@ -83,15 +93,17 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
         jobs: how many shards are written at once; None: as the engine says.
 
     Raises:
-        ShardError: `raw_dir` is not whole, more images were set aside than the row allows, or a split stays empty.
+        ShardError: `raw_dir` is not whole, an image among pairs has no partner of its own size, more images were set
+            aside than the row allows, or a split stays empty.
     """
     offsets = _offsets(raw_dir)
+    inputs = _inputs(raw_dir, offsets)
     rejected = {line["origin"]: line["reason"] for line in _lines(raw_dir / "rejected.csv")}
     total = len(offsets) + len(rejected)
     planned: Counter[str] = Counter()
     for line in _lines(raw_dir / "manifest.csv"):
         cuts = _cuts(row, line["split"], line["key"], int(line["width"]), int(line["height"]))
-        planned[line["split"]] += len(cuts)
+        planned[line["split"]] += 0 if line.get("target") else len(cuts)
         if not cuts:
             least = row.tile or row.size
             rejected[line["origin"]] = f"{line['width']} x {line['height']} px, smaller than {least} x {least} px"
@@ -99,22 +111,24 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
     splits: dict[str, list[Shard]] = {split: [] for split in SPLITS}
 
     with outputs.folder(out_dir.absolute()) as folder:
-        plan = _plan(row, raw_dir.absolute(), folder, offsets)
+        plan = _plan(row, raw_dir.absolute(), folder, offsets, inputs)
 
         def samples() -> Iterator[tuple[str, ...]]:
             for written in engine.map(_write_shard, plan, jobs=jobs, label=f"shard {name}", total=units):
                 rejected.update(written.rejected)
                 if written.shard["samples"]:
                     splits[written.split].append(written.shard)
-                for key, image, group in written.samples:
-                    yield key, written.split, written.shard["name"], image, group
+                for key, *rest in written.samples:
+                    yield key, written.split, written.shard["name"], *rest
 
-        outputs.write_csv(folder / "samples.csv", ("key", "split", "shard", "image", "group"), samples())
+        columns = ("key", "split", "shard", "image", "group", *(("input",) if inputs else ()))
+        outputs.write_csv(folder / "samples.csv", columns, samples())
         outputs.write_csv(folder / "rejected.csv", ("origin", "reason"), sorted(rejected.items()))
         check_rejected(list(rejected.items()), total, row, name, ShardError)
         if empty := [split for split in SPLITS if not splits[split]]:
             raise ShardError(f"{name}: {' and '.join(empty)} would have no samples: all their images were set aside")
-        write_index(folder, {"dataset": name, "size": row.size}, splits)
+        paired = {"pairs": True} if inputs else {}
+        write_index(folder, {"dataset": name, "size": row.size, **paired}, splits)
 
 
 def _lines(path: Path) -> Iterator[dict[str, str]]:
@@ -141,26 +155,62 @@ def _offsets(raw_dir: Path) -> npt.NDArray[np.int64]:
     return np.array(offsets, dtype=np.int64)
 
 
-def _plan(row: Dataset, raw_dir: Path, folder: Path, offsets: npt.NDArray[np.int64]) -> Iterator[Job]:
+def _inputs(raw_dir: Path, offsets: npt.NDArray[np.int64]) -> dict[str, Stored]:
+    """The input of each target by the target's key; none where images do not come in pairs."""
+    path = raw_dir / "manifest.csv"
+    inputs: dict[str, Stored] = {}
+    for line, offset in zip(_lines(path), offsets, strict=True):
+        if not (target := line.get("target")):
+            continue
+        if other := inputs.get(target):
+            raise ShardError(f"{path}: {other.key} and {line['key']} are both the input of {target}; expected one")
+        inputs[target] = _stored(line, offset)
+    alone = set(inputs)
+    for line, offset in zip(_lines(path), offsets, strict=True):
+        if not inputs or line["target"]:
+            continue
+        image, partner = _stored(line, offset), inputs.get(line["key"])
+        if partner is None:
+            raise ShardError(f"{path}: {image.key} has no partner: it is neither an input nor the target of one")
+        if (image.width, image.height) != (partner.width, partner.height):
+            raise ShardError(
+                f"{path}: {image.key} has {image.width} x {image.height} px and its input {partner.key} "
+                f"{partner.width} x {partner.height} px; expected one size"
+            )
+        alone.remove(image.key)
+    if alone:
+        raise ShardError(f"{path}: {inputs[min(alone)].key} has no partner: {min(alone)}, its target, is not listed")
+    return inputs
+
+
+def _stored(line: dict[str, str], offset: np.int64) -> Stored:
+    place = (int(line["width"]), int(line["height"]), int(offset), int(line["bytes"]))
+    return Stored(line["key"], line["origin"], *place)
+
+
+def _plan(
+    row: Dataset, raw_dir: Path, folder: Path, offsets: npt.NDArray[np.int64], inputs: dict[str, Stored]
+) -> Iterator[Job]:
     """The shards to write, split by split, drawn from the manifest as they are needed."""
     for split in SPLITS:
-        for number, photographs in enumerate(_batches(row, split, raw_dir, offsets)):
+        for number, photographs in enumerate(_batches(row, split, raw_dir, offsets, inputs)):
             yield Job(split, folder / f"{split}-{number:06d}.tar", raw_dir / "images.tar", row, photographs)
 
 
-def _batches(row: Dataset, split: str, raw_dir: Path, offsets: npt.NDArray[np.int64]) -> Iterator[list[Photograph]]:
+def _batches(
+    row: Dataset, split: str, raw_dir: Path, offsets: npt.NDArray[np.int64], inputs: dict[str, Stored]
+) -> Iterator[list[Photograph]]:
     """The photographs of a split, so many at a time that their cuts fill a shard."""
     batch: list[Photograph] = []
     room = row.shard_samples
     for line, offset in zip(_lines(raw_dir / "manifest.csv"), offsets, strict=True):
-        if line["split"] != split:
+        if line["split"] != split or line.get("target"):
             continue
-        width, height = int(line["width"]), int(line["height"])
-        place = (line["key"], line["origin"], line["group"], width, height, int(offset), int(line["bytes"]))
-        cuts = _cuts(row, split, line["key"], width, height)
+        image = _stored(line, offset)
+        cuts = _cuts(row, split, image.key, image.width, image.height)
         while cuts:
             taken, cuts = cuts[:room], cuts[room:]
-            batch.append(Photograph(*place, taken))
+            batch.append(Photograph(image, inputs.get(image.key), line["group"], taken))
             room -= len(taken)
             if not room:
                 yield batch
@@ -214,38 +264,50 @@ def _augmented(row: Dataset, key: str, place: Cut, copy: int, width: int, height
 
 def _write_shard(job: Job) -> Written:
     """Decode each photograph of a shard once and write its samples."""
-    samples: list[tuple[str, str, str]] = []
+    samples: list[tuple[str, ...]] = []
     rejected: Rejected = []
     with job.archive.open("rb") as archive, writer(job.path) as put:
         for photograph in job.photographs:
-            archive.seek(photograph.offset)
-            data = archive.read(photograph.bytes)
+            pair = [image for image in (photograph.image, photograph.input) if image is not None]
+            decoded: list[tuple[Image.Image, bytes]] = []
             try:
-                image = images.decode(data)
-                if image.size != (photograph.width, photograph.height):
-                    raise ImageError(f"decodes to {image.width} x {image.height} px, not what its header says")
+                for image in pair:
+                    decoded.append(_decoded(archive, image))
             except ImageError as error:
-                rejected.append((photograph.origin, str(error)))
+                damaged = pair[len(decoded)]
+                for image in pair:
+                    reason = f"its partner {damaged.origin}: {error}" if image is not damaged else str(error)
+                    rejected.append((image.origin, reason))
                 continue
-            for cut, (encoded, extension) in zip(
-                photograph.cuts, _encoded(photograph, image, data, job.row), strict=True
-            ):
-                key = photograph.key + cut.suffix
-                put(f"{key}.{extension}", encoded)
-                samples.append((key, photograph.key, photograph.group))
+            cuts = [_encoded(photograph.cuts, *whole, job.row) for whole in decoded]
+            for cut, *encoded in zip(photograph.cuts, *cuts, strict=True):
+                key = pair[0].key + cut.suffix
+                for part, (data, extension) in zip(("", f"{INPUT}."), encoded, strict=False):
+                    put(f"{key}.{part}{extension}", data)
+                samples.append((key, pair[0].key, photograph.group, *(image.key for image in pair[1:])))
     shard = describe(job.path, len(samples))
     if not samples:
         job.path.unlink()
     return Written(job.split, shard, samples, rejected)
 
 
-def _encoded(photograph: Photograph, image: Image.Image, data: bytes, row: Dataset) -> Iterator[tuple[bytes, str]]:
+def _decoded(archive: BinaryIO, stored: Stored) -> tuple[Image.Image, bytes]:
+    """An image of images.tar, and its bytes there."""
+    archive.seek(stored.offset)
+    data = archive.read(stored.bytes)
+    image = images.decode(data)
+    if image.size != (stored.width, stored.height):
+        raise ImageError(f"decodes to {image.width} x {image.height} px, not what its header says")
+    return image, data
+
+
+def _encoded(cuts: list[Cut], image: Image.Image, data: bytes, row: Dataset) -> Iterator[tuple[bytes, str]]:
     """Bytes and extension of each cut of a decoded photograph: the original ones where nothing changes them."""
     size = _reduced(image.width, image.height, row.shorter_side)
     whole = image.size == size == (row.size, row.size) and images.needs_no_change(data)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS)
-    for cut in photograph.cuts:
+    for cut in cuts:
         if whole and cut.look is None:
             yield data, "jpg" if data.startswith(b"\xff\xd8") else "png"
             continue

@@ -2,6 +2,9 @@
 
 Images, features and reconstructions have the same layout, so writing (`writer`, `describe`, `write_index`) and
 reading (`load_index`, `read`, `Table`) serve them all.
+
+A sample is the member `<key>.<extension>`. What else belongs to it lies right behind, each thing as a part with a name
+of its own: `<key>.<part>.<extension>`. Where images come in pairs, the part `input` is the input of the sample.
 """
 
 import io
@@ -26,8 +29,11 @@ SPLITS = ("train", "val", "test")
 Index = dict[str, Any]
 """`index.json` as it is: what the shards hold, and `splits`, each with `samples` and a list of `shards`."""
 
-MEMBER = re.compile(r"[A-Za-z0-9_=-]+\.[a-z0-9]+")
-"""A member's name: a key, which has no dots, and an extension."""
+INPUT = "input"
+"""The part that holds a sample's input, where images come in pairs."""
+
+MEMBER = re.compile(r"[A-Za-z0-9_=-]+(\.[a-z0-9]+){1,2}")
+"""A member's name: a key, which has no dots, the name of a part if it is one, and an extension."""
 
 
 class Shard(TypedDict):
@@ -44,10 +50,10 @@ class Shard(TypedDict):
 
 @contextmanager
 def writer(path: Path) -> Iterator[Callable[[str, bytes], None]]:
-    """Yield `put(name, data)`, which adds a member `<key>.<extension>`; the tar is whole when the block ends well.
+    """Yield `put(name, data)`, which adds a member; the tar is whole when the block ends well.
 
     Raises:
-        ShardError: a name is not a key with an extension.
+        ShardError: a name is neither `<key>.<extension>` nor `<key>.<part>.<extension>`.
     """
     with (
         outputs.file(path) as partial,
@@ -73,7 +79,7 @@ def writer(path: Path) -> Iterator[Callable[[str, bytes], None]]:
 def describe(path: Path, samples: int | None = None) -> Shard:
     """The entry of a finished tar in the index; its samples are counted where their number is not given."""
     if samples is None:
-        samples = sum(1 for _ in members(path))
+        samples = sum(1 for name, *_ in members(path) if name.count(".") == 1)
     return {"name": path.name, "samples": samples, "bytes": path.stat().st_size, "sha256": outputs.sha256(path)}
 
 
@@ -113,15 +119,18 @@ def load_index(folder: Path) -> Index:
     return index
 
 
-def read(folder: Path, split: str) -> Iterator[tuple[str, bytes, str]]:
+def read(folder: Path, split: str, part: str = "") -> Iterator[tuple[str, bytes, str]]:
     """Yield key, bytes and extension of each sample of a split, in order, one in memory at a time.
+
+    Args:
+        part: that of each sample in place of the sample itself, such as INPUT.
 
     Raises:
         ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
     """
     for path, shard in _shards(folder, split):
         with path.open("rb") as stream:
-            for key, extension, offset, size in _samples(path, shard):
+            for key, extension, offset, size in _samples(path, shard, part):
                 stream.seek(offset)
                 yield key, stream.read(size), extension
 
@@ -132,6 +141,9 @@ class Table:
     Opening it reads the headers of the tars once. It can be shared by threads, crosses a fork, and pickles to the
     workers of a DataLoader; each process opens the tars for itself, when it first needs them.
 
+    Args:
+        part: that of each sample in place of the sample itself, such as INPUT.
+
     Attributes:
         index: the folder's index.
         keys: the key of each sample.
@@ -141,7 +153,7 @@ class Table:
     MAX_OPEN = 256
     """So many tars stay open; others are opened for each read, because systems limit open files."""
 
-    def __init__(self, folder: Path, split: str):
+    def __init__(self, folder: Path, split: str, part: str = ""):
         """Raises:
         ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
         """
@@ -151,7 +163,7 @@ class Table:
         self._paths: list[Path] = []
         places: list[npt.NDArray[np.int64]] = []
         for path, shard in _shards(folder, split):
-            rows = list(_samples(path, shard))
+            rows = list(_samples(path, shard, part))
             self.keys += [key for key, *_ in rows]
             self.extensions += [sys.intern(extension) for _, extension, *_ in rows]
             number = len(self._paths)
@@ -200,17 +212,24 @@ def _shards(folder: Path, split: str) -> Iterator[tuple[Path, Shard]]:
         yield path, shard
 
 
-def _samples(path: Path, shard: Shard) -> Iterator[tuple[str, str, int, int]]:
-    """Key, extension, offset and size of each member of a tar, which must be as many as the index says."""
-    count = 0
+def _samples(path: Path, shard: Shard, wanted: str) -> Iterator[tuple[str, str, int, int]]:
+    """Key, extension, offset and size of each sample of a tar, or of its part, as many as the index says."""
+    count, sample = 0, ""
     for name, offset, size in members(path):
-        key, dot, extension = name.partition(".")
+        key, dot, rest = name.partition(".")
         if not dot:
             raise ShardError(f"{path}: the member {name} has no extension, expected <key>.<extension>")
-        count += 1
-        yield key, extension, offset, size
+        part, _, extension = rest.rpartition(".")
+        if not part:
+            sample = key
+        elif key != sample:
+            raise ShardError(f"{path}: {name} follows {sample or 'nothing'}, expected the sample that it is a part of")
+        if part == wanted:
+            count += 1
+            yield key, extension, offset, size
     if count != shard["samples"]:
-        raise ShardError(f"{path}: {count} samples, expected {shard['samples']} by index.json")
+        what = f"samples with {wanted}" if wanted else "samples"
+        raise ShardError(f"{path}: {count} {what}, expected {shard['samples']} by index.json")
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:

@@ -177,27 +177,73 @@ def split_suite() -> "list[Expectation]":
     ]
 
 
-def sample_suite(size: int | None) -> "list[Expectation]":
+def partner_suite() -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        expect.ExpectColumnValuesToBeBetween(
+            column="partners",
+            min_value=1,
+            max_value=1,
+            description="every image is the input or the target of one other",
+        ),
+    ]
+
+
+def pair_suite() -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        expect.ExpectColumnPairValuesToBeEqual(
+            column_A=column,
+            column_B=f"target_{column}",
+            ignore_row_if="either_value_is_missing",
+            description=f"every input has the {column} of its target",
+        )
+        for column in ("split", "group", "size")
+    ]
+
+
+def input_suite(size: int | None) -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        *_image_suite("input", size),
+        expect.ExpectColumnPairValuesToBeEqual(
+            column_A="input",
+            column_B="manifest_input",
+            description="every sample has the input that the manifest pairs with its image",
+        ),
+    ]
+
+
+def _image_suite(what: str, size: int | None) -> "list[Expectation]":
     expect = _gx().expectations
     return [
         expect.ExpectColumnPairValuesToBeEqual(
             column_A="found",
             column_B="listed",
-            description="the shards hold the samples of samples.csv in the same order",
+            description=f"the shards hold the {what}s of samples.csv in the same order",
         ),
-        expect.ExpectColumnValuesToMatchRegex(
-            column="key", regex=KEY, description="every key is made of letters, digits, _, - and = only"
-        ),
-        expect.ExpectColumnValuesToBeUnique(column="key", description="no two samples share a key"),
-        expect.ExpectColumnValuesToBeNull(column="fault", description="every sample can be decoded"),
+        expect.ExpectColumnValuesToBeNull(column="fault", description=f"every {what} can be decoded"),
         expect.ExpectColumnValuesToBeInSet(
-            column="stored", value_set=["PNG RGB", "JPEG RGB"], description="every sample is stored as 8-bit RGB"
+            column="stored", value_set=["PNG RGB", "JPEG RGB"], description=f"every {what} is stored as 8-bit RGB"
         ),
         expect.ExpectColumnValuesToBeInSet(
             column="size",
             value_set=[f"{size} x {size}"],
-            description="every sample has exactly the data set's size",
+            description=f"every {what} has exactly the data set's size",
         ),
+    ]
+
+
+def sample_suite(size: int | None) -> "list[Expectation]":
+    expect = _gx().expectations
+    same, *images = _image_suite("sample", size)
+    return [
+        same,
+        expect.ExpectColumnValuesToMatchRegex(
+            column="key", regex=KEY, description="every key is made of letters, digits, _, - and = only"
+        ),
+        expect.ExpectColumnValuesToBeUnique(column="key", description="no two samples share a key"),
+        *images,
         expect.ExpectColumnValuesToNotBeNull(
             column="manifest_split", description="every sample's image is in the manifest"
         ),
@@ -245,7 +291,7 @@ def identity_suite() -> "list[Expectation]":
     ]
 
 
-def pair_suite() -> "list[Expectation]":
+def shard_pair_suite() -> "list[Expectation]":
     expect = _gx().expectations
     return [
         expect.ExpectColumnPairValuesToBeEqual(
