@@ -8,7 +8,6 @@ import click
 
 from afterimage.errors import AfterimageError
 
-
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -101,7 +100,9 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Where the page is served.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Where the page is served."
+)
 @click.option(
     "--address",
     default="127.0.0.1",

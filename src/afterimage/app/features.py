@@ -24,7 +24,12 @@ def show() -> None:
     names = {name: label(row, rows) for name, row in rows.items() if row["encoder"] == encoder}
     first = [name for name, row in rows.items() if name in names and "," not in names[name] and len(row["layers"]) == 1]
     chosen = right.pills(
-        "Layers", list(names), default=first, format_func=names.__getitem__, selection_mode="multi", key=f"rows-{encoder}"
+        "Layers",
+        list(names),
+        default=first,
+        format_func=names.__getitem__,
+        selection_mode="multi",
+        key=f"rows-{encoder}",
     )
     if picture is None:
         return
@@ -36,8 +41,7 @@ def show() -> None:
         return
     st.subheader("Layer by layer", anchor=False)
     cells = [
-        widgets.Cell(name, result.value, names[name], _notes(picture, name, result))
-        for name, result in made.items()
+        widgets.Cell(name, result.value, names[name], _notes(picture, name, result)) for name, result in made.items()
     ]
     looked = widgets.gallery(cells, f"layers-{encoder}")
     st.subheader(f"A closer look: {names[looked]}", anchor=False)
@@ -67,5 +71,7 @@ def _rebuild(picture: Picture, names: dict[str, str]) -> dict[str, models.Made]:
 
 def _notes(picture: Picture, name: str, result: models.Made) -> list[str]:
     found = models.once(picture, ("numbers", name, result), lambda: models.numbers(picture.image, result.value))
-    quality = " · ".join(text if name == "PSNR" else f"{name} {text}" for name, text in widgets.shown_numbers(found)[:2])
+    quality = " · ".join(
+        text if name == "PSNR" else f"{name} {text}" for name, text in widgets.shown_numbers(found)[:2]
+    )
     return [quality, widgets.seconds(result.seconds)]

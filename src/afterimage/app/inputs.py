@@ -72,9 +72,7 @@ def picture() -> Picture | None:
 
 def _sample() -> Picture:
     every = {sample.picture.name: sample for sample in samples()}
-    cells = [
-        widgets.Cell(name, sample.picture.image, name.replace("_", " ")) for name, sample in every.items()
-    ]
+    cells = [widgets.Cell(name, sample.picture.image, name.replace("_", " ")) for name, sample in every.items()]
     chosen = every[widgets.gallery(cells, "sample", small=True)]
     seen = {
         "test": "No default row was trained or chosen on it.",

@@ -1,5 +1,6 @@
 """Trained rows, loaded once and shared by all visitors; what they make of a picture is kept for its visitor alone."""
 
+import math
 import os
 import threading
 import time
@@ -10,16 +11,22 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
 from afterimage import layout, metrics, params
 from afterimage.app.safety import Picture
+from afterimage.images import Uint8
 
 T = TypeVar("T")
 
 MAX_MEASURED = 4_000_000
 """Pixels of a picture up to which SSIM and LPIPS are worth their time."""
+
+
+STRIP = 256
+"""Lines of a picture that are measured at a time."""
 
 
 class Family(NamedTuple):
@@ -132,7 +139,7 @@ def once(picture: Picture, key: tuple[Any, ...], make: Callable[[], T]) -> T:
 def numbers(original: Image.Image, result: Image.Image) -> dict[str, float]:
     """PSNR, and for pictures that are not too large SSIM and LPIPS where its weights are there."""
     a, b = np.asarray(original)[None], np.asarray(result)[None]
-    found = {"psnr": float(metrics.psnr(a, b)[0])}
+    found = {"psnr": psnr(a, b)}
     if original.width * original.height <= MAX_MEASURED:
         found["ssim"] = float(metrics.ssim(a, b)[0])
         weights = project() / layout.weights("lpips-alexnet")
@@ -141,6 +148,16 @@ def numbers(original: Image.Image, result: Image.Image) -> dict[str, float]:
             name, values = shared.run(lambda lpips: (lpips.name, lpips(a, b))).value
             found[name] = float(values[0])
     return found
+
+
+def psnr(original: Uint8, result: Uint8, where: npt.NDArray[np.bool_] | None = None) -> float:
+    """PSNR in dB of images `[1, H, W, 3]`, of all pixels or of those `where` `[H, W]`, in strips that fit in memory."""
+    total, count = 0.0, 0
+    for top in range(0, original.shape[1], STRIP):
+        errors = metrics.squared_error(original[:, top : top + STRIP], result[:, top : top + STRIP])
+        chosen = errors if where is None else errors[0][where[top : top + STRIP]]
+        total, count = total + float(chosen.sum()), count + chosen.size
+    return min(-10 * math.log10(total / count), metrics.PSNR_CAP) if total else metrics.PSNR_CAP
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

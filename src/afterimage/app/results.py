@@ -53,7 +53,11 @@ def _table(lines: list[dict[str, Any]]) -> None:
     metrics = [name for name in FIRST if name in names]
     others = [name for name in names if name not in (*metrics, "row", "95 %", "images")]
     order = ["row", *metrics[:1], "95 %", *metrics[1:], *others, "images"]
-    columns: dict[str, Any] = {"row": st.column_config.TextColumn("Row", pinned=True), "95 %": "95 %", "images": "Images"}
+    columns: dict[str, Any] = {
+        "row": st.column_config.TextColumn("Row", pinned=True),
+        "95 %": "95 %",
+        "images": "Images",
+    }
     for name in (*metrics, *others):
         about = METRICS.get(name)
         columns[name] = st.column_config.NumberColumn(
@@ -105,7 +109,9 @@ def _training() -> None:
     chart = marks.encode(
         x=altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, grid=False)),
         y=altair.Y("val_psnr:Q", title="PSNR of validation images in dB", scale=altair.Scale(zero=False)),
-        color=altair.Color("row:N", title=None, sort=chosen, legend=altair.Legend(orient="bottom", columns=4, labelLimit=240)),
+        color=altair.Color(
+            "row:N", title=None, sort=chosen, legend=altair.Legend(orient="bottom", columns=4, labelLimit=240)
+        ),
         tooltip=["row:N", "epoch:Q", altair.Tooltip("val_psnr:Q", format=".2f", title="dB")],
     )
     st.altair_chart(chart)

@@ -55,7 +55,9 @@ def numbers_at(project: Path, revision: str) -> Numbers:
     try:
         commit = _git(project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     except RevisionError:
-        raise RevisionError(f"There is no revision {revision[:60]} here; expected a branch, a tag or a commit.") from None
+        raise RevisionError(
+            f"There is no revision {revision[:60]} here; expected a branch, a tag or a commit."
+        ) from None
     names = _git(project, "ls-tree", "-r", "-z", "--name-only", commit, "--", ROOT).split("\0")
     names = [name for name in names if name.endswith(f"/{FILE}")]
     objects = "".join(f"{commit}:./{name}\n" for name in names)
@@ -101,7 +103,9 @@ def _numbers(text: str) -> dict[str, float]:
 def _git(project: Path, *words: str, given: str = "") -> str:
     command = ["git", "--no-optional-locks", *words]
     try:
-        done = subprocess.run(command, cwd=project, input=given, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(
+            command, cwd=project, input=given, capture_output=True, text=True, check=False, timeout=20
+        )
     except FileNotFoundError:
         raise RevisionError("Revisions need git, which is not installed here.") from None
     except subprocess.TimeoutExpired:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from afterimage import images
 from afterimage.errors import ImageError
+from afterimage.observations import masks
+from afterimage.observations.masks import Mask, Missing
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "heic", "heif", "gif")
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF")
@@ -116,7 +117,7 @@ def stem(name: str) -> str:
     return plain(plain(name).rpartition(".")[0] or plain(name)).replace("…", "_") or "picture"
 
 
-def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> Mask:
     """The mask `[H, W]`, True = missing, that boxes and strokes draw on a picture of `size` (width, height).
 
     `shapes` is what the browser says, so nothing about it is taken for granted.
@@ -153,17 +154,17 @@ def _inside(value: Any, most: int) -> int:
     return round(min(max(number, 0), most))
 
 
-def mask_from_file(name: str, data: bytes, size: tuple[int, int], missing_is_white: bool) -> npt.NDArray[np.bool_]:
-    """The mask `[H, W]`, True = missing, that a file holds: what is lighter, or darker, than middle grey.
+def mask_from_file(name: str, data: bytes, size: tuple[int, int], missing: Missing) -> Mask:
+    """The mask `[H, W]`, True = missing, in a file that a visitor sent for a picture of `size` (width, height).
 
     Raises:
-        ImageError: the file is no picture, or not of `size` (width, height).
+        AfterimageError: one sentence that names the file and says what is wrong with it.
     """
-    given = picture(name, data).image
-    if given.size != size:
-        raise ImageError(
-            f"{plain(name)}: the mask is {given.width} x {given.height} px; expected {size[0]} x {size[1]} px, "
-            "as the picture is."
-        )
-    light = np.asarray(given.convert("L")) > 127
-    return light if missing_is_white else ~light
+    shown = plain(name)
+    try:
+        if len(data) > MAX_MEGABYTES * 1_000_000:
+            raise ImageError(f"more than the {MAX_MEGABYTES} MB allowed")
+        _check_header(data)
+    except ImageError as error:
+        raise ImageError(f"{shown}: {error}.") from None
+    return masks.check(masks.read(data, shown, missing), size[1], size[0], shown)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
@@ -18,7 +19,7 @@ from afterimage.app import models
 from afterimage.app.safety import Picture
 from afterimage.errors import AfterimageError
 from afterimage.images import encode_png
-from afterimage.results import METRICS
+from afterimage.observations.masks import Mask
 
 ASSETS = Path(__file__).parent / "assets"
 SHOWN = 1600
@@ -40,6 +41,23 @@ _compare = st.components.v2.component(
 _canvas = st.components.v2.component(
     "afterimage-canvas", html=_asset("canvas.html"), css=_asset("canvas.css"), js=_asset("canvas.js")
 )
+
+
+class Number(NamedTuple):
+    """How a number is printed."""
+
+    heading: str
+    form: str
+
+
+NUMBERS = {
+    "psnr": Number("PSNR", "{:.2f} dB"),
+    "psnr_hole": Number("In the hole", "{:.2f} dB"),
+    "ssim": Number("SSIM", "{:.3f}"),
+    "lpips": Number("LPIPS", "{:.4f}"),
+    "lpips_untrained": Number("lpips_untrained", "{:.4f}"),
+}
+Measure = Callable[[Image.Image, Image.Image], dict[str, float]]
 
 
 class Cell(NamedTuple):
@@ -136,32 +154,36 @@ def missing(family: str, what: str) -> None:
     )
 
 
-def intensity(image: Image.Image, factor: float) -> Image.Image:
-    """An image with its samples multiplied and kept in range."""
+def intensity(image: Image.Image, factor: float, where: Mask | None = None) -> Image.Image:
+    """An image with its samples multiplied and kept in range, everywhere or `where` `[H, W]` alone."""
     if factor == 1:
         return image
-    return image.point([min(255, round(level * factor)) for level in range(256)] * len(image.getbands()))
+    changed = image.point([min(255, round(level * factor)) for level in range(256)] * len(image.getbands()))
+    return changed if where is None else Image.composite(changed, image, Image.fromarray(where))
 
 
 def shown_numbers(found: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Names and values of metrics as pages print them."""
-    return [
-        (METRICS[name].heading.removesuffix(" in dB"), f"{value:.{METRICS[name].digits}f}{' dB' * (name == 'psnr')}")
-        for name, value in found.items()
-    ]
+    """Headings and values of numbers as the pages print them."""
+    return [(NUMBERS[name].heading, NUMBERS[name].form.format(value)) for name, value in found.items()]
 
 
 def result(
-    picture: Picture, made: models.Made, title: str, key: str, measured: bool = True, before: Image.Image | None = None
+    picture: Picture,
+    made: models.Made,
+    title: str,
+    key: str,
+    measure: Measure | None = models.numbers,
+    given: Image.Image | None = None,
+    where: Mask | None = None,
 ) -> None:
     """A result beside what it was made from: divider and zoom, intensity, numbers, downloads.
 
     Args:
         made: its value is an image of the picture's size.
-        measured: whether the picture is the original, so that the result can be compared with it.
-        before: what the model was given, where that is not the picture itself.
+        measure: from the original and a result to numbers; None where the picture is not the original.
+        given: what the model was given, where that is not the picture itself.
+        where: the pixels `[H, W]` that the model made, where the others are the picture's.
     """
-    given = picture.image if before is None else before
     looks, panel = st.columns([3, 1], gap="large")
     with panel:
         factor = st.slider(
@@ -171,39 +193,46 @@ def result(
             1.0,
             0.05,
             key=f"{key}-intensity",
-            help="Multiplies the result's samples. Numbers and downloads are of the picture as shown.",
+            help="Multiplies the result. Numbers and downloads are of the picture as shown.",
         )
-        image = intensity(made.value, factor)
-        values = [("Time", seconds(made.seconds))]
-        if measured:
-            found = models.once(picture, (key, title, made, factor), lambda: models.numbers(picture.image, image))
-            values = [*shown_numbers(found), *values]
-        with st.container(horizontal=True, gap="medium"):
-            for name, value in values:
-                st.metric(name, value, width=112)
-        if measured and len(found) == 1:
+        image = intensity(made.value, factor, where)
+        found = models.once(picture, (key, made, factor), lambda: measure(picture.image, image)) if measure else {}
+        with st.container(horizontal=True, gap="small"):
+            for name, value in [*shown_numbers(found), ("Time", seconds(made.seconds))]:
+                st.metric(name, value, width=92)
+        large = image.width * image.height > models.MAX_MEASURED
+        if measure and large:
             st.caption(f"SSIM and LPIPS are measured up to {models.MAX_MEASURED / 1e6:.0f} megapixels.")
         name = f"{picture.name}-{file_part(title)}"
         download("Result (PNG)", lambda: encode_png(image), f"{name}.png", f"{key}-png")
+        beside = picture.image if given is None else given
         download(
             "Side by side (PNG)",
-            lambda: encode_png(side_by_side(picture.image if measured else given, image, title, measured)),
+            lambda: encode_png(
+                _compared(picture.image, image, title)
+                if measure and given is None and not large
+                else pair(beside, image)
+            ),
             f"{name}-comparison.png",
             f"{key}-side",
         )
     with looks:
-        compare(given, image, ("given" if before is not None else "original", title), key=f"{key}-compare")
+        compare(beside, image, ("original" if given is None else "given", title), key=f"{key}-compare")
 
 
-def side_by_side(original: Image.Image, image: Image.Image, title: str, measured: bool) -> Image.Image:
-    """Two pictures beside each other; where the first is the original of the second, with numbers and the error."""
-    if measured:
-        from afterimage import apply
+def _compared(original: Image.Image, image: Image.Image, title: str) -> Image.Image:
+    from afterimage import apply
 
-        return apply.comparison(original, apply.measure(original, image), title)
-    page = Image.new("RGB", (2 * original.width + 12, original.height), "white")
-    page.paste(original, (0, 0))
-    page.paste(image, (original.width + 12, 0))
+    return apply.comparison(original, apply.measure(original, image), title)
+
+
+def pair(*pictures: Image.Image) -> Image.Image:
+    """Pictures of one size beside each other."""
+    width, height = pictures[0].size
+    gap = 12
+    page = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")
+    for place, picture in enumerate(pictures):
+        page.paste(picture, (place * (width + gap), 0))
     return page
 
 
@@ -229,7 +258,7 @@ def file_part(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")
 
 
-def heat(values: "np.ndarray[Any, Any]", top: float) -> Image.Image:
+def heat(values: npt.NDArray[np.float32], top: float) -> Image.Image:
     """A map `[H, W]` as a picture: black is 0, the brightest colour `top` and more."""
     from matplotlib import colormaps
 
