@@ -71,7 +71,4 @@ def _rebuild(picture: Picture, names: dict[str, str]) -> dict[str, models.Made]:
 
 def _notes(picture: Picture, name: str, result: models.Made) -> list[str]:
     found = models.once(picture, ("numbers", name, result), lambda: models.numbers(picture.image, result.value))
-    quality = " · ".join(
-        text if name == "PSNR" else f"{name} {text}" for name, text in widgets.shown_numbers(found)[:2]
-    )
-    return [quality, widgets.seconds(result.seconds)]
+    return [widgets.summary(found), widgets.seconds(result.seconds)]

@@ -1,5 +1,183 @@
+"""The page Restore: a bad photograph or clip, or a good one made bad, and what restorers make of it."""
+
+import hashlib
+import json
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import numpy as np
 import streamlit as st
+from PIL import Image
+
+from afterimage.app import clips, inputs, models, safety, widgets
+from afterimage.app.safety import Picture
+from afterimage.errors import AfterimageError
+from afterimage.images import Uint8
+
+FAMILY = "restorers"
+GIVEN = "given"
+Records = list[dict[str, Any]]
 
 
 def show() -> None:
-    st.write("soon")
+    if not models.trained(FAMILY):
+        widgets.missing(FAMILY, "restorer")
+    kind = st.segmented_control(
+        "What", ["Photograph", "Clip"], default="Photograph", key="kind", label_visibility="collapsed", required=True
+    )
+    if kind == "Clip":
+        _clip()
+    else:
+        _photograph()
+
+
+def _photograph() -> None:
+    picture = inputs.picture()
+    if picture is None:
+        return
+    source = st.session_state["source"]
+    spoil = st.toggle(
+        "It is a good picture: spoil it first, and measure what comes back",
+        value=source == "Samples",
+        key=f"spoil-{source}",
+    )
+    records = _spoiling() if spoil else []
+    given = models.once(picture, ("given", json.dumps(records)), partial(spoiled, picture.image, records))
+    chosen = _methods()
+    found: dict[str, models.Made] = {}
+    bar = st.empty()
+    for number, name in enumerate(chosen):
+        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(name)}")
+        try:
+            found[name] = models.apply(FAMILY, name, picture, lambda model: model(given), json.dumps(records))
+        except AfterimageError as error:
+            widgets.say(error)
+    bar.empty()
+    _results(picture, given, found, measured=bool(records))
+    if chosen:
+        inputs.several(
+            "restore-batch", chosen[0], lambda image: models.load(FAMILY, chosen[0]).run(lambda m: m(image)).value
+        )
+
+
+def _methods() -> list[str]:
+    rows = list(models.trained(FAMILY))
+    if not rows:
+        return []
+    return st.pills("Restorers", rows, default=rows, selection_mode="multi", key="restorers")
+
+
+def _spoiling() -> Records:
+    """What the sliders do to a picture, in the order in which it happens in a camera."""
+    columns = st.columns(3)
+    light = columns[0].slider("Light", 0.05, 1.0, 0.4, 0.05, key="light", help="The share of the light that is left.")
+    focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 0.8, 0.1, key="focus")
+    motion = columns[2].slider("Motion, px", 0.0, 24.0, 0.0, 0.5, key="motion")
+    fewer = columns[0].slider("Fewer pixels, times", 1.0, 6.0, 1.5, 0.1, key="fewer", help="By each side.")
+    noise = columns[1].slider("Noise", 0.0, 0.15, 0.03, 0.005, key="noise", help="Standard deviation; white is 1.")
+    quality = columns[2].slider("JPEG quality", 5, 100, 60, key="quality")
+    records: Records = []
+    if light < 1:
+        records.append({"step": "low_light", "gamma": 1.0, "exposure": light})
+    if focus:
+        records.append({"step": "defocus", "radius": focus})
+    if motion:
+        records.append({"step": "motion", "length": motion, "angle": 0.4, "bend": 0.3})
+    if fewer > 1:
+        records.append({"step": "downscale", "factor": fewer, "filter": "area"})
+    if noise:
+        records.append({"step": "noise", "shot": noise**2, "read": noise, "seed": 0})
+    if quality < 100:
+        records.append({"step": "jpeg", "quality": quality})
+    return records
+
+
+def spoiled(image: Image.Image, records: Records) -> Image.Image:
+    """A picture as a bad camera leaves it, at its own size."""
+    if not records:
+        return image
+    from afterimage.observations import cctv
+
+    frame = cctv.replay(np.asarray(image), records)
+    if frame.shape[:2] != (image.height, image.width):
+        frame = cctv.resized(frame, (image.height, image.width), "bicubic")
+    return Image.fromarray(frame)
+
+
+def _results(picture: Picture, given: Image.Image, found: dict[str, models.Made], measured: bool) -> None:
+    st.subheader("Restored" if found else "Given", anchor=False)
+    images = {GIVEN: given} if measured else {}
+    images |= {name: made.value for name, made in found.items()}
+    if not images:
+        return
+    cells = [
+        widgets.Cell(name, image, name, _notes(picture, name, image, found, measured)) for name, image in images.items()
+    ]
+    looked = widgets.gallery(cells, "restored", first=next(iter(found), GIVEN))
+    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    if looked == GIVEN:
+        widgets.compare(picture.image, given, ("original", GIVEN), "restore-given")
+    else:
+        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, given)
+
+
+def _notes(picture: Picture, name: str, image: Image.Image, found: dict[str, models.Made], measured: bool) -> list[str]:
+    notes = [widgets.seconds(found[name].seconds)] if name in found else []
+    if not measured:
+        return notes
+    digest = hashlib.sha256(image.tobytes()).hexdigest()
+    return [widgets.summary(models.once(picture, (digest,), lambda: models.numbers(picture.image, image))), *notes]
+
+
+# Clips
+
+
+def _clip() -> None:
+    file = st.file_uploader(
+        f"A clip of at most {clips.MAX_SECONDS} s and {safety.MAX_MEGABYTES} MB",
+        type=list(clips.EXTENSIONS),
+        max_upload_size=safety.MAX_MEGABYTES,
+        key="clip",
+    )
+    if file is None:
+        return
+    kept = st.session_state.get("clip-read")
+    if kept is None or kept[0] != file.file_id:
+        kept = st.session_state["clip-read"] = (file.file_id, clips.read(file.name, file.getvalue()), {})
+    clip: clips.Clip = kept[1]
+    made: dict[str, tuple[models.Made, bytes]] = kept[2]
+    rows = list(models.trained(FAMILY))
+    if not rows:
+        return
+    row = st.segmented_control("Restorer", rows, default=rows[0], key="clip-row", required=True)
+    if row not in made:
+        if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):
+            return
+        made[row] = _restored(clip, row)
+    result, video = made[row]
+    left, right = st.columns(2)
+    left.caption("Given")
+    left.video(clips.encode(clip.frames, clip.rate))
+    right.caption(f"Restored by {widgets.verbatim(row)}, {widgets.seconds(result.seconds)}")
+    right.video(video)
+    number = st.slider("Frame", 1, len(clip.frames), 1, key="frame") if len(clip.frames) > 1 else 1
+    pair = [Image.fromarray(frames[number - 1]) for frames in (clip.frames, result.value)]
+    widgets.compare(pair[0], pair[1], ("given", row), "clip-compare")
+    widgets.download("Restored clip (MP4)", lambda: video, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
+
+
+def _restored(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
+    """The restored frames, a few at a time for the sake of progress, and their MP4."""
+    shared, parts, spent = models.load(FAMILY, row), [], 0.0
+    bar = st.progress(0.0, "Restoring")
+    step = 8
+    for start in range(0, len(clip.frames), step):
+        part = clip.frames[start : start + step]
+        made = shared.run(methodcaller("frames", part))
+        parts.append(made.value)
+        spent += made.seconds
+        bar.progress(min(1.0, (start + step) / len(clip.frames)), "Restoring")
+    bar.empty()
+    frames: Uint8 = np.concatenate(parts)
+    return models.Made(frames, spent), clips.encode(frames, clip.rate)

@@ -69,11 +69,11 @@ class Cell(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def gallery(cells: Sequence[Cell], key: str, small: bool = False) -> str:
-    """Pictures to choose from; returns the id of the chosen one, at first that of the first."""
+def gallery(cells: Sequence[Cell], key: str, small: bool = False, first: str | None = None) -> str:
+    """Pictures to choose from; returns the id of the chosen one, at first `first` or that of the first."""
     ids = [cell.id for cell in cells]
     before = st.session_state.get(key, {}).get("chosen")
-    current = before if before in ids else ids[0]
+    current = next(id for id in (before, first, ids[0]) if id in ids)
     items = [
         {"id": cell.id, "src": source(cell.image, 240 if small else 640), "title": cell.title, "notes": cell.notes}
         for cell in cells
@@ -165,6 +165,11 @@ def intensity(image: Image.Image, factor: float, where: Mask | None = None) -> I
 def shown_numbers(found: Mapping[str, float]) -> list[tuple[str, str]]:
     """Headings and values of numbers as the pages print them."""
     return [(NUMBERS[name].heading, NUMBERS[name].form.format(value)) for name, value in found.items()]
+
+
+def summary(found: Mapping[str, float]) -> str:
+    """PSNR and SSIM in a line, as far as they were measured."""
+    return " · ".join(text if name == "PSNR" else f"{name} {text}" for name, text in shown_numbers(found)[:2])
 
 
 def result(
