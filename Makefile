@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro app test browser lint bench reproducibility lock
+.PHONY: help setup repro preset app test browser lint bench reproducibility lock
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ repro: setup ## Rebuild everything that is out of date and print the results
 
 app: setup ## Open the web page on this machine: http://127.0.0.1:8501
 	$(BIN)/afterimage app
+
+preset: setup ## List the presets, or set one up: make preset NAME=pretrained
+	@$(BIN)/afterimage preset $(NAME)
 
 test: setup ## Run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest

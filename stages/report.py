@@ -13,6 +13,7 @@ def main() -> None:
         datasets=params.section(stage.PARAMS, "datasets", Dataset),
         encoders=params.section(stage.PARAMS, "encoders", report.EncoderNames),
         decoders=params.section(stage.PARAMS, "decoders", report.DecoderNames),
+        inversions=params.section(stage.PARAMS, "inversions", report.InversionNames),
         baselines=params.section(stage.PARAMS, "baselines", BaselineRow),
         metrics=params.table(stage.PARAMS, "metrics", MetricsRow),
         report=params.table(stage.PARAMS, "report", report.ReportRow),

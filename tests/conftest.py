@@ -149,6 +149,9 @@ def shrink(params: dict[str, Any]) -> None:
         }
         for layer in ("relu", "layer1")
     }
+    row = next(iter(params["inversions"].values()))
+    changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
+    params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
     params["baselines"] = {"photos": params["baselines"]["photos"]}
     params["metrics"]["bootstrap"] = 100
     if "report" in params:

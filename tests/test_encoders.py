@@ -1,6 +1,7 @@
 import hashlib
 from pathlib import Path
 
+import pictures
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -149,14 +150,31 @@ def test_imagenet_weights_come_from_where_torchvision_keeps_them(tmp_path: Path,
     url = f"https://weights.invalid/{place.name}"
     monkeypatch.setattr(ResNet18_Weights.IMAGENET1K_V1.value, "url", url)
     place.write_bytes(Path(path).read_bytes())
-    state = trunk("resnet18", "imagenet", 0, None)
+    state = trunk("resnet18", "IMAGENET1K_V1", 0, None)
     assert torch.equal(state["conv1.weight"], checkpoint["conv1.weight"])
     place.write_bytes(b"something else")
     with pytest.raises(WeightsError, match=f"expected {sha256[:8]}"):
-        trunk("resnet18", "imagenet", 0, None)
+        trunk("resnet18", "IMAGENET1K_V1", 0, None)
     place.unlink()
     with pytest.raises(WeightsError, match="without a network, place the file in"):
-        trunk("resnet18", "imagenet", 0, None)
+        trunk("resnet18", "IMAGENET1K_V1", 0, None)
+
+
+def test_weights_that_torchvision_does_not_have() -> None:
+    with pytest.raises(WeightsError, match="no weights `DEFAULT` for resnet50; it has IMAGENET1K_V1, IMAGENET1K_V2"):
+        trunk("resnet50", "DEFAULT", 0, None)
+    with pytest.raises(WeightsError, match="vgg16 IMAGENET1K_FEATURES is for images with mean"):
+        trunk("vgg16", "IMAGENET1K_FEATURES", 0, None)
+
+
+def test_each_name_has_its_own_file(tmp_path: Path, monkeypatch) -> None:
+    """Of the second version of ResNet-50's weights, under torchvision's own name, only the hash can be wrong."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    pictures.folder(folder, {"resnet50-11ad3fa6.pth": b"", "resnet50-0676ba61.pth": b""})
+    for name, file in (("IMAGENET1K_V1", "resnet50-0676ba61"), ("IMAGENET1K_V2", "resnet50-11ad3fa6")):
+        with pytest.raises(WeightsError, match=f"{file}.pth: its sha256 begins with e3b0c442"):
+            trunk("resnet50", name, 0, None)
 
 
 def test_a_weights_file_says_what_it_is(tmp_path: Path, vgg: Encoder) -> None:
@@ -180,6 +198,13 @@ def test_a_row_needs_a_hash_with_a_file_and_only_then() -> None:
         arch="vgg16", weights="random", sha256=None, seed=0, dataset="d", layers=["relu1_1"], dtype="float16", batch=1
     )
     assert EncoderRow.model_validate(row).arch == "vgg16"
-    for change in ({"weights": "mine.pth"}, {"sha256": "abc"}, {"layers": ["a", "a"]}, {"layers": []}, {"batch": 0}):
+    for change in (
+        {"weights": "mine.pth"},
+        {"weights": "imagenet"},
+        {"sha256": "abc"},
+        {"layers": ["a", "a"]},
+        {"layers": []},
+        {"batch": 0},
+    ):
         with pytest.raises(ValueError):
             EncoderRow.model_validate({**row, **change})

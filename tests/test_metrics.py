@@ -236,7 +236,7 @@ def test_an_untrained_trunk_is_not_called_lpips(lpips):
 def test_imagenet_weights_are_called_lpips(alexnet, tmp_path, monkeypatch):
     """The checkpoint lies where torchvision looks for it; its name carries its true hash, so both checks are real."""
     checkpoint = torchvision_checkpoint(alexnet, tmp_path, monkeypatch)
-    write_lpips_weights(row(lpips_weights="imagenet"), tmp_path / "trunk")
+    write_lpips_weights(row(lpips_weights="IMAGENET1K_V1"), tmp_path / "trunk")
     assert Lpips(tmp_path / "trunk").name == "lpips"
     assert_same_trunk(alexnet, tmp_path / "trunk")
     # The same file by its path, as one without a network has it, is known by its hash
@@ -250,18 +250,18 @@ def test_imagenet_weights_are_fetched_and_checked(alexnet, tmp_path, monkeypatch
     served.parent.mkdir()
     checkpoint.rename(served)
     use_url(monkeypatch, served.as_uri())
-    write_lpips_weights(row(lpips_weights="imagenet"), tmp_path / "trunk")
+    write_lpips_weights(row(lpips_weights="IMAGENET1K_V1"), tmp_path / "trunk")
     assert checkpoint.exists()
     assert_same_trunk(alexnet, tmp_path / "trunk")
 
     checkpoint.unlink()
     served.write_bytes(served.read_bytes() + b"altered")
     with pytest.raises(WeightsError, match="hash"):
-        write_lpips_weights(row(lpips_weights="imagenet"), tmp_path / "altered")
+        write_lpips_weights(row(lpips_weights="IMAGENET1K_V1"), tmp_path / "altered")
 
     served.unlink()
     with pytest.raises(WeightsError, match=checkpoint.name):
-        write_lpips_weights(row(lpips_weights="imagenet"), tmp_path / "unreachable")
+        write_lpips_weights(row(lpips_weights="IMAGENET1K_V1"), tmp_path / "unreachable")
     assert not (tmp_path / "altered").exists()
     assert not (tmp_path / "unreachable").exists()
 
@@ -326,8 +326,8 @@ def test_the_parameters(tmp_path):
     assert written("own.pth", "abc").lpips_sha256 == "abc"
     with pytest.raises(ParamsError, match=r"metrics.lpips_sha256.*own.pth"):
         written("own.pth", "null")
-    with pytest.raises(ParamsError, match=r"metrics.lpips_sha256.*lpips_weights is imagenet"):
-        written("imagenet", "abc")
+    with pytest.raises(ParamsError, match=r"metrics.lpips_sha256.*lpips_weights is IMAGENET1K_V1"):
+        written("IMAGENET1K_V1", "abc")
 
 
 def sha256(path: Path) -> str:

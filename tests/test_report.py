@@ -43,6 +43,7 @@ encoders:
   other: {arch: resnet50, weights: random, dataset: tiny, layers: [only]}
 decoders:
   net-deep: {dataset: tiny, encoder: net, layers: [deep], arch: upconv}
+inversions: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -61,6 +62,7 @@ def sections(**changes: object) -> report.Sections:
             name: report.DecoderNames(dataset="tiny", encoder=encoder, layers=layers)
             for name, (encoder, layers) in DECODERS.items()
         },
+        "inversions": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),

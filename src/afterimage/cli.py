@@ -1,5 +1,6 @@
 """The `afterimage` command. What a command needs is imported when it runs, so that `--help` answers at once."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,6 @@ from typing import Any
 import click
 
 from afterimage.errors import AfterimageError
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class OneLine(click.Group):
@@ -52,6 +51,22 @@ def rows(project: Path) -> None:
     page = project / "reports/index.html"
     if page.is_file():
         click.echo(f"\nReport: {page.resolve()}")
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network, and it asks for no password.",
+)
+@project_option
+def app(port: int, address: str, project: Path) -> None:
+    """Open the web page: what the trained rows make of pictures of your own."""
+    from afterimage.app import server
+
+    server.serve(project, address, port)
 
 
 @main.command()
@@ -100,35 +115,90 @@ def reconstruct(row: str, image: tuple[Path, ...], out: Path, project: Path) -> 
 
 
 @main.command()
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Where the page is served."
-)
-@click.option(
-    "--address",
-    default="127.0.0.1",
-    show_default=True,
-    help="The address to listen on. Any other than loopback shows the page to the network: it asks for no password.",
-)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--encoder", required=True, help="The row of encoders that the features are from.")
+@click.option("--layer", required=True, help="The layer, by any of its names.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG to write.")
+@click.option("--size", metavar="WxH", help="Of the image in px. Default: what the shape of the features tells.")
+@click.option("--decoder", metavar="ROW", help="A trained row of decoders whose output starts the search.")
+@click.option("--steps", type=click.IntRange(1), help="At most so many steps.")
+@click.option("--restarts", type=click.IntRange(1), help="Searches, of which the best by feature error is kept.")
+@click.option("--seed", type=int, help="Of whatever is random.")
 @project_option
-def app(port: int, address: str, project: Path) -> None:
-    """Open the web page: try the trained rows on pictures of your own."""
-    import os
+def invert(
+    source: Path,
+    encoder: str,
+    layer: str,
+    out: Path,
+    size: str | None,
+    decoder: str | None,
+    steps: int | None,
+    restarts: int | None,
+    seed: int | None,
+    project: Path,
+) -> None:
+    """Search for the image of features that are handed over.
 
-    script = Path(__file__).parent / "app"
-    options = {
-        "server.address": address,
-        "server.port": port,
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "server.maxUploadSize": 25,
-        "browser.gatherUsageStats": "false",
-        "client.toolbarMode": "viewer",
-        "client.showErrorDetails": "none",
-        "client.showErrorLinks": "false",
-        "theme.base": script / "theme.toml",
-    }
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    if address in LOOPBACK:  # a page elsewhere that gives this machine its own name must not reach what is served here
-        words += [word for host in LOOPBACK for word in ("--server.allowedHosts", host)]
-    os.environ["AFTERIMAGE_PROJECT"] = str(project.resolve())
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script / "main.py"), *words])
+    SOURCE is a .npy file with features [C, h, w] or [N, C, h, w], as networks give them. Any other file is taken as
+    an image, whose features are taken first and all that is used of it. Of several images the names are numbered.
+    """
+    from PIL import Image
+
+    from afterimage import apply, images, outputs
+    from afterimage.apply import inversions
+    from afterimage.errors import ImageError, ParamsError
+
+    wanted = None
+    if size is not None:
+        match = re.fullmatch(r"(\d+)x(\d+)", size)
+        if match is None:
+            raise ParamsError(f"--size {size}: expected WIDTHxHEIGHT in px, such as 224x224")
+        wanted = (int(match[2]), int(match[1]))
+    of = inversions.Layer(project, encoder, layer)
+    original = None
+    if source.suffix == ".npy":
+        features = inversions.read_features(source)
+    else:
+        try:
+            original = images.decode(source.read_bytes())
+        except ImageError as error:
+            raise ImageError(f"{source}: {error}; features come as .npy") from None
+        features, wanted = of.features(original), (original.height, original.width)
+    found = of.invert(features, of.settings(steps=steps, restarts=restarts, seed=seed), wanted, decoder)
+    for number, one in enumerate(found):
+        path = out if len(found) == 1 else out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
+        image = Image.fromarray(images.to_uint8(one.image))
+        with outputs.file(path) as partial:
+            image.save(partial, "PNG")
+        text = f"{path}: feature error {one.error:.3g} after {one.steps} steps"
+        if original is not None:
+            measured = apply.measure(original, image)
+            text += f"; {measured.psnr:.2f} dB, SSIM {measured.ssim:.3f} to the original"
+        click.echo(text)
+        if not one.converged:
+            click.echo(
+                f"afterimage: {path}: not converged, its feature error still fell after {one.steps} steps; "
+                "the best image is kept, more --steps may help",
+                err=True,
+            )
+
+
+@main.command()
+@click.argument("name", required=False)
+@project_option
+def preset(name: str | None, project: Path) -> None:
+    """Lay the preset NAME over params.yaml, or list the presets.
+
+    A preset is a file of presets/ that sets up one of the seeds at its full size, or another use; presets/README.md
+    has the rules.
+    """
+    from afterimage import presets
+
+    folder = project / "presets"
+    if name is None:
+        for each in presets.names(folder):
+            click.echo(f"{each:32}{presets.about(folder, each).title}")
+        return
+    about = presets.about(folder, name)
+    changes = presets.apply(project / "params.yaml", folder, name)
+    click.echo(presets.described(name, about, changes))

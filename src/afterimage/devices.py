@@ -1,5 +1,6 @@
 """Where networks run."""
 
+import os
 from typing import Literal
 
 import torch
@@ -22,3 +23,10 @@ def choose(name: Name) -> torch.device:
     if name not in there:
         raise DeviceError(f"device `{name}` is not available here; there is {', '.join(there)}")
     return torch.device(name)
+
+
+def be_deterministic() -> None:
+    """Let the same inputs give the same bits, on a GPU too."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

@@ -61,6 +61,14 @@ class Curve(NamedTuple):
     values: list[float]
 
 
+class MethodLine(NamedTuple):
+    """A method in the figure of what each layer keeps."""
+
+    label: str
+    layers: list[tuple[str, dict[str, Interval]]]
+    """From shallow to deep: the name of a layer, and what the method reached there."""
+
+
 class GridRow(NamedTuple):
     """A test image and what was made of it; captions are set under the images."""
 
@@ -126,6 +134,38 @@ def _depth_panel(panel: "Axes", encoder: Depth, metric: str, levels: Sequence[fl
     panel.set_xticks(range(len(encoder.ticks)), encoder.ticks)
     panel.margins(y=0.12)
     _quiet(panel)
+
+
+def methods_against_depth(path: Path, encoders: dict[str, list[MethodLine]], metrics: dict[str, str]) -> None:
+    """A column an encoder, a row a metric: what several methods get back of the same layers.
+
+    Args:
+        encoders: up to three methods by the encoder's name.
+        metrics: the label of the axis by the metric's name; all but PSNR and SSIM have a logarithmic one.
+    """
+    widths = [len(lines[0].layers) + 0.6 for lines in encoders.values()]
+    with _figure(path, 0.86 * sum(widths) + 1.9, 2.3 * len(metrics) + 0.7) as figure:
+        axes = figure.subplots(
+            len(metrics), len(encoders), squeeze=False, sharex="col", sharey="row", width_ratios=widths
+        )
+        for row, (metric, label) in zip(axes, metrics.items(), strict=True):
+            for panel, lines in zip(row, encoders.values(), strict=True):
+                for number, (line, colour) in enumerate(zip(lines, (SOFT, RUST, BLUE), strict=False)):
+                    values = [found[metric] for _, found in line.layers]
+                    places = [place + 0.08 * (number - 1) for place in range(len(values))]
+                    bars = ([value.low for value in values], [value.high for value in values])
+                    panel.vlines(places, *bars, color=colour, linewidth=4, alpha=0.25)
+                    means = [value.mean for value in values]
+                    panel.plot(places, means, "o-", color=colour, linewidth=1.6, markersize=4.5, label=line.label)
+                panel.set_yscale("linear" if metric in ("psnr", "ssim") else "log")
+                panel.minorticks_off()
+                panel.set_xlim(-0.4, len(lines[0].layers) - 0.6)
+                panel.set_xticks(range(len(lines[0].layers)), [layer for layer, _ in lines[0].layers])
+                _quiet(panel)
+            row[0].set_ylabel(label)
+        for panel, title in zip(axes[0], encoders, strict=True):
+            panel.set_title(title, loc="left", fontweight="bold", pad=12)
+        axes[0][-1].legend(frameon=False, fontsize=9, loc="upper right")
 
 
 def training_curves(path: Path, encoders: dict[str, list[Curve]]) -> None:

@@ -29,6 +29,8 @@ SSIM_WINDOW = 11
 LPIPS_SMALLEST = 31
 """The smallest side in px of which AlexNet's poolings leave anything for the last layer that LPIPS reads."""
 
+IMAGENET = "IMAGENET1K_V1"
+"""torchvision's name for the weights that LPIPS was made with."""
 TRUNKS = ("random", "imagenet", "file")
 
 
@@ -36,7 +38,7 @@ class MetricsRow(Row):
     """The section `metrics`: how everything is measured."""
 
     lpips_weights: str
-    """The trunk under LPIPS: `random`, `imagenet`, or the path of a file with AlexNet weights."""
+    """The trunk under LPIPS: `random`, `IMAGENET1K_V1`, or the path of a file with AlexNet weights."""
     lpips_sha256: str | None
     """The file's SHA-256; null without a file."""
     seed: int = Field(ge=0)
@@ -48,9 +50,9 @@ class MetricsRow(Row):
     @classmethod
     def _belongs_to_a_file(cls, value: str | None, info: ValidationInfo) -> str | None:
         source = info.data.get("lpips_weights")
-        if source in ("random", "imagenet") and value is not None:
+        if source in ("random", IMAGENET) and value is not None:
             raise ValueError(f"only a file has a sha256, and lpips_weights is {source}")
-        if source not in ("random", "imagenet", None) and value is None:
+        if source not in ("random", IMAGENET, None) and value is None:
             raise ValueError(f"expected the sha256 of {source}, the file that lpips_weights names")
         return value
 
@@ -188,13 +190,13 @@ def write_lpips_weights(row: MetricsRow, path: Path) -> None:
     from afterimage import weights
 
     source, sha256 = row.lpips_weights, row.lpips_sha256
-    trunk = source if source in TRUNKS else "file"
+    trunk = {"random": "random", IMAGENET: "imagenet"}.get(source, "file")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(row.seed)
         network = AlexNet()
     state: weights.State = network.state_dict()
     if trunk == "imagenet":
-        state = weights.from_torchvision("alexnet")
+        state = weights.from_torchvision("alexnet", IMAGENET)
     elif sha256 is not None:
         state = weights.from_file(Path(source), sha256)
         # torchvision names a checkpoint by the start of its hash: alexnet-owt-7be5be79.pth

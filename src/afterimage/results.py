@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ METRICS = {
     "mse": Metric("MSE", 5, False),
     "lpips": Metric("LPIPS", 4, False),
     "lpips_untrained": Metric("lpips_untrained", 4, False),
+    "feature_error": Metric("Feature error", 5, False),
 }
 
 BASELINES = {
@@ -37,6 +38,13 @@ BASELINES = {
     "reconstructor is told.",
     "mean_image": "The mean of all training images, whatever the test image: the best guess that looks at nothing.",
 }
+
+INVERSIONS = {
+    "decoder": "A trained network answers at once with what it learned of other images.",
+    "optimisation": "A search, from the features alone, for an image that has these features.",
+    "hybrid": "The same search, from the decoder's answer.",
+}
+"""The methods of a row of `inversions`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,12 @@ def best_of(baselines: Sequence[Baseline], metric: str) -> Baseline | None:
     """The baseline with the best mean of a metric; None where there are no baselines."""
     sign = 1 if METRICS[metric].higher_is_better else -1
     return max(baselines, key=lambda baseline: sign * baseline.result.intervals[metric].mean, default=None)
+
+
+def best_method(found: Mapping[str, Mapping[str, Interval]], metric: str) -> str:
+    """The first of several methods with the best mean of a metric."""
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return max(found, key=lambda method: sign * found[method][metric].mean)
 
 
 def gain(row: Result, baseline: Result, metrics: MetricsRow) -> Interval:

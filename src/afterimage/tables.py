@@ -6,6 +6,7 @@ from typing import Any
 
 from afterimage import layout, params
 from afterimage.errors import ParamsError
+from afterimage.results import INVERSIONS
 
 FAMILIES = ("decoders",)
 """Sections of params.yaml whose rows are trained."""
@@ -26,6 +27,11 @@ def results(project: Path) -> list[dict[str, Any]]:
             lines.append(
                 {"row": name, "reads": reads, "trained": "yes" if trained else "no", **summary(project, family, name)}
             )
+    for name, row in (data.get("inversions") or {}).items():
+        reads = f"{row.get('encoder')} {row.get('layer')}"
+        for method in INVERSIONS:
+            numbers = summary(project, "inversions", f"{name}/{method}")
+            lines.append({"row": f"{name}/{method}", "reads": reads, "trained": "-", **numbers})
     for name, row in (data.get("baselines") or {}).items():
         for method in row.get("methods", []):
             numbers = summary(project, "baselines", f"{name}/{method}")

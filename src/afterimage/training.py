@@ -109,7 +109,7 @@ def fit(
         TrainingError: there is too little data, the device or its precision is missing, or a loss is not finite.
     """
     device = devices.choose(row.device)
-    _be_deterministic()
+    devices.be_deterministic()
     if len(train) < 1 or len(validation) < 1:
         raise TrainingError(f"{len(train)} training and {len(validation)} validation samples: each needs at least one")
     learner.networks.to(device)
@@ -304,12 +304,6 @@ def _autocast(device: torch.device, precision: str) -> Callable[[], Any]:
     if precision == "float16" and device.type == "cpu":
         raise TrainingError("precision `float16` trains on a GPU only; on the CPU use `bfloat16` or `float32`")
     return lambda: torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
-
-
-def _be_deterministic() -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

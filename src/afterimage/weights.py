@@ -6,6 +6,7 @@ writes one safetensors file. The file's metadata names the origin, so that table
 
 import json
 import pickle
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,28 +22,42 @@ from afterimage.errors import WeightsError
 
 State = Mapping[str, Tensor]
 
+PUBLISHED = re.compile(r"[A-Z][A-Z0-9_]+")
+"""What torchvision's names of weights look like, such as IMAGENET1K_V1; files have other names."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 def describe(weights: str, seed: int, sha256: str | None) -> str:
     """The origin of a row's weights in the words that tables use."""
     if weights == "random":
         return f"random, seed {seed}"
-    if weights == "imagenet":
-        return "ImageNet (torchvision IMAGENET1K_V1)"
+    if PUBLISHED.fullmatch(weights):
+        return f"ImageNet (torchvision {weights})"
     return f"{Path(weights).name} ({(sha256 or '')[:12]})"
 
 
-def from_torchvision(arch: str) -> State:
-    """torchvision's ImageNet weights of an architecture, downloaded once and checked against their hash.
+def from_torchvision(arch: str, name: str) -> State:
+    """torchvision's weights of an architecture by their name, downloaded once and checked against their hash.
 
     Raises:
-        WeightsError: torchvision has none, they cannot be reached, or the file is not the one it should be.
+        WeightsError: torchvision has none of this name, they are for images that are normalised in another way, they
+            cannot be reached, or the file is not the one it should be.
     """
     from torchvision.models import get_model_weights
 
     try:
-        enum = get_model_weights(arch)["IMAGENET1K_V1"]
-    except (ValueError, KeyError):
-        raise WeightsError(f"torchvision has no ImageNet weights for `{arch}`") from None
+        known = {weights.name: weights for weights in get_model_weights(arch)}
+    except ValueError:
+        known = {}
+    if name not in known:  # DEFAULT is none of them: it means others from version to version
+        raise WeightsError(f"torchvision has no weights `{name}` for {arch}; it has {', '.join(known) or 'none'}")
+    enum = known[name]
+    preset = enum.transforms()
+    if (tuple(preset.mean), tuple(preset.std)) != (IMAGENET_MEAN, IMAGENET_STD):
+        raise WeightsError(
+            f"{arch} {name} is for images with mean {preset.mean} and deviation {preset.std}, not ImageNet's"
+        )
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(enum.url).name
     prefix = cached.stem.rpartition("-")[2]
     # torch.hub checks the hash of what it downloads, not of a file that is there already

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from afterimage import weights
 from afterimage.errors import LayerError, WeightsError
 from afterimage.params import Row
+from afterimage.weights import IMAGENET_MEAN, IMAGENET_STD
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
 """Where torchvision's networks keep what comes after their features."""
 
@@ -30,7 +29,7 @@ class EncoderRow(Row):
     arch: str
     """A name that `torchvision.models.get_model` knows."""
     weights: str
-    """`random`, `imagenet`, or a file (which needs `sha256`)."""
+    """`random`, torchvision's by their name such as `IMAGENET1K_V1`, or a file (which needs `sha256`)."""
     sha256: str | None
     seed: int
     """Of the random weights."""
@@ -43,8 +42,14 @@ class EncoderRow(Row):
 
     @model_validator(mode="after")
     def _file_has_hash(self) -> Self:
-        if (self.weights in ("random", "imagenet")) == (self.sha256 is not None):
-            raise ValueError("sha256 goes with weights from a file, and only with those")
+        named = self.weights == "random" or weights.PUBLISHED.fullmatch(self.weights) is not None
+        if named and self.sha256 is not None:
+            raise ValueError(f"sha256 goes with weights from a file, and {self.weights} are none")
+        if not named and self.sha256 is None:
+            raise ValueError(
+                f"weights {self.weights!r} are neither `random` nor a name of torchvision's such as IMAGENET1K_V1, so "
+                "they are a file and need its sha256"
+            )
         if len(set(self.layers)) < len(self.layers):
             raise ValueError("a layer is listed twice")
         return self
@@ -99,7 +104,7 @@ class Encoder(nn.Module):
 
 
 def trunk(arch: str, source: str, seed: int, sha256: str | None) -> weights.State:
-    """The weights of a network without its classifier: `random`, `imagenet`, or a file's.
+    """The weights of a network without its classifier: `random`, torchvision's by name, or a file's.
 
     Which layers are looked at makes no difference, so adding a layer to a row leaves the weights as they were.
     `random` is torchvision's own initialisation, seeded.
@@ -116,8 +121,8 @@ def trunk(arch: str, source: str, seed: int, sha256: str | None) -> weights.Stat
     else:
         with torch.device("meta"):
             network = _network(arch)
-        if source == "imagenet":
-            state = weights.from_torchvision(arch)
+        if weights.PUBLISHED.fullmatch(source):
+            state = weights.from_torchvision(arch, source)
         elif sha256 is None:
             raise WeightsError(f"{source}: weights from a file need their sha256")
         else:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import decoders, shared
-from afterimage.report.sections import DecoderNames, EncoderNames, ReportRow, Sections
+from afterimage.report import decoders, inversions, shared
+from afterimage.report.sections import DecoderNames, EncoderNames, InversionNames, ReportRow, Sections
 from afterimage.results import METRICS, read_csv, read_json
 from afterimage.sources import SPLITS, Dataset
 
-__all__ = ["DecoderNames", "EncoderNames", "ReportRow", "Sections", "write"]
+__all__ = ["DecoderNames", "EncoderNames", "InversionNames", "ReportRow", "Sections", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders,)
+FAMILIES = (decoders, inversions)
 """In the order of the page."""
 
 

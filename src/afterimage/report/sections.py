@@ -41,6 +41,17 @@ class DecoderNames(Row):
     layers: list[str]
 
 
+class InversionNames(Row):
+    """What the report needs of a row of `inversions`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    encoder: str
+    layer: str
+    images: int
+
+
 @dataclass(frozen=True)
 class Sections:
     """The sections of params.yaml that the report is made from."""
@@ -48,6 +59,7 @@ class Sections:
     datasets: Mapping[str, Dataset]
     encoders: Mapping[str, EncoderNames]
     decoders: Mapping[str, DecoderNames]
+    inversions: Mapping[str, InversionNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
