@@ -59,7 +59,7 @@ def rows(project: Path) -> None:
     "--address",
     default="127.0.0.1",
     show_default=True,
-    help="The address to listen on. Any other than loopback shows the page to the network, and it asks for no password.",
+    help="The address to listen on. Any other than loopback shows the page to the network, and asks for no password.",
 )
 @project_option
 def app(port: int, address: str, project: Path) -> None:
