@@ -16,6 +16,11 @@ from afterimage.errors import AfterimageError
 from afterimage.images import Uint8
 
 FAMILY = "restorers"
+CLASSICAL = {
+    "exposure_nlm": "Exposure + non-local means",
+    "gamma_nlm": "Gamma + non-local means",
+    "unsharp": "Unsharp mask",
+}
 GIVEN = "given"
 Records = list[dict[str, Any]]
 
@@ -44,42 +49,53 @@ def _photograph() -> None:
     )
     records = _spoiling() if spoil else []
     given = models.once(picture, ("given", json.dumps(records)), partial(spoiled, picture.image, records))
-    chosen = _methods()
+    names = {f"{FAMILY}/{name}": name for name in models.trained(FAMILY)}
+    names |= {f"classical/{method}": title for method, title in CLASSICAL.items()}
+    chosen = st.pills(
+        "Methods",
+        list(names),
+        default=[name for name in names if name.startswith(FAMILY)] + ["classical/exposure_nlm"],
+        format_func=names.__getitem__,
+        selection_mode="multi",
+        key="restorers",
+    )
     found: dict[str, models.Made] = {}
     bar = st.empty()
-    for number, name in enumerate(chosen):
-        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(name)}")
+    for number, name in enumerate(name for name in names if name in chosen):
+        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(names[name])}")
         try:
-            found[name] = models.apply(FAMILY, name, picture, lambda model: model(given), json.dumps(records))
+            found[names[name]] = models.once(picture, (name, json.dumps(records)), partial(_restored, name, given))
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
     _results(picture, given, found, measured=bool(records))
     if chosen:
-        inputs.several(
-            "restore-batch", chosen[0], lambda image: models.load(FAMILY, chosen[0]).run(lambda m: m(image)).value
-        )
+        inputs.several("restore-batch", names[chosen[0]], lambda image: _restored(chosen[0], image).value)
 
 
-def _methods() -> list[str]:
-    rows = list(models.trained(FAMILY))
-    if not rows:
-        return []
-    return st.pills("Restorers", rows, default=rows, selection_mode="multi", key="restorers")
+def _restored(name: str, image: Image.Image) -> models.Made:
+    """What a method makes of an image: a trained row, or filters."""
+    family, _, row = name.partition("/")
+    if family == FAMILY:
+        return models.load(FAMILY, row).run(lambda model: model(image))
+    from afterimage.reconstructors import enhancement
+
+    size = (image.height, image.width)
+    return models.Shared(row).run(lambda method: Image.fromarray(enhancement.restore(method, np.asarray(image), size)))
 
 
 def _spoiling() -> Records:
     """What the sliders do to a picture, in the order in which it happens in a camera."""
     columns = st.columns(3)
-    light = columns[0].slider("Light", 0.05, 1.0, 0.4, 0.05, key="light", help="The share of the light that is left.")
-    focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 0.8, 0.1, key="focus")
+    light = columns[0].slider("Light", 0.05, 1.0, 0.7, 0.05, key="light", help="The share of the light that is left.")
+    focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 1.0, 0.1, key="focus")
     motion = columns[2].slider("Motion, px", 0.0, 24.0, 0.0, 0.5, key="motion")
-    fewer = columns[0].slider("Fewer pixels, times", 1.0, 6.0, 1.5, 0.1, key="fewer", help="By each side.")
-    noise = columns[1].slider("Noise", 0.0, 0.15, 0.03, 0.005, key="noise", help="Standard deviation; white is 1.")
+    fewer = columns[0].slider("Fewer pixels, times", 1.0, 6.0, 1.0, 0.1, key="fewer", help="By each side.")
+    noise = columns[1].slider("Noise", 0.0, 0.15, 0.02, 0.005, key="noise", help="Standard deviation; white is 1.")
     quality = columns[2].slider("JPEG quality", 5, 100, 60, key="quality")
     records: Records = []
     if light < 1:
-        records.append({"step": "low_light", "gamma": 1.0, "exposure": light})
+        records.append({"step": "low_light", "gamma": 2 - light, "exposure": light})
     if focus:
         records.append({"step": "defocus", "radius": focus})
     if motion:
@@ -154,7 +170,7 @@ def _clip() -> None:
     if row not in made:
         if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):
             return
-        made[row] = _restored(clip, row)
+        made[row] = _restored_clip(clip, row)
     result, video = made[row]
     left, right = st.columns(2)
     left.caption("Given")
@@ -167,7 +183,7 @@ def _clip() -> None:
     widgets.download("Restored clip (MP4)", lambda: video, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
 
 
-def _restored(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
+def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
     """The restored frames, a few at a time for the sake of progress, and their MP4."""
     shared, parts, spent = models.load(FAMILY, row), [], 0.0
     bar = st.progress(0.0, "Restoring")
