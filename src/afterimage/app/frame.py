@@ -1,7 +1,6 @@
 """The frame around each page: its question, its navigation, its looks."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import streamlit as st
@@ -58,11 +57,13 @@ def main() -> None:
     st.set_page_config(page_title="Afterimage", page_icon=str(widgets.ASSETS / "icon.svg"), layout="wide")
     st.logo(str(widgets.ASSETS / "logo.svg"), size="large")
     st.html(f"<style>{(widgets.ASSETS / 'frame.css').read_text(encoding='utf-8')}</style>")
-    pages = [
-        st.Page(partial(page, entry.name), title=entry.name, icon=entry.icon, url_path=entry.name.lower())
-        for entry in ENTRIES
-    ]
-    st.navigation(pages, position="top").run()
+    pages = [st.Page(_unused, title=entry.name, icon=entry.icon, url_path=entry.name.lower()) for entry in ENTRIES]
+    # Not run by Streamlit but from here, so that the picture and how it is chosen are the same on all pages
+    page(st.navigation(pages, position="top").title)
+
+
+def _unused() -> None:
+    """What Streamlit wants for each page."""
 
 
 def page(name: str) -> None:

@@ -211,16 +211,13 @@ def result(
         name = f"{picture.name}-{file_part(title)}"
         download("Result (PNG)", lambda: encode_png(image), f"{name}.png", f"{key}-png")
         beside = picture.image if given is None else given
-        download(
-            "Side by side (PNG)",
-            lambda: encode_png(
-                _compared(picture.image, image, title)
-                if measure and given is None and not large
-                else pair(beside, image)
-            ),
-            f"{name}-comparison.png",
-            f"{key}-side",
-        )
+
+        def side_by_side() -> bytes:
+            if given is None and measure and not large:
+                return encode_png(_compared(picture.image, image, title))
+            return encode_png(pair(beside, image, *([picture.image] if given is not None and measure else [])))
+
+        download("Side by side (PNG)", side_by_side, f"{name}-comparison.png", f"{key}-side")
     with looks:
         compare(beside, image, ("original" if given is None else "given", title), key=f"{key}-compare")
 
