@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from afterimage.app import inputs, models, widgets
+from afterimage.app import inputs, live, models, widgets
 from afterimage.app.safety import Picture
 from afterimage.errors import AfterimageError
 
@@ -17,7 +17,7 @@ def show() -> None:
     if not rows:
         widgets.missing(FAMILY, "decoder")
         return
-    picture = inputs.picture()
+    picture = inputs.picture(live=True)
     left, right = st.columns([1, 3])
     encoders = list(dict.fromkeys(row["encoder"] for row in rows.values()))
     encoder = left.segmented_control("Encoder", encoders, default=encoders[0], key="encoder", required=True)
@@ -31,10 +31,16 @@ def show() -> None:
         selection_mode="multi",
         key=f"rows-{encoder}",
     )
-    if picture is None:
+    if picture is None and not inputs.is_live():
         return
     if not chosen:
         st.info("Choose a layer to rebuild the picture from.", icon=":material/layers:")
+        return
+    if picture is None:
+        row = next(name for name in names if name in chosen)
+        shared = models.load(FAMILY, row)
+        st.subheader(f"The camera through {names[row]}", anchor=False)
+        live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
         return
     made = _rebuild(picture, {name: names[name] for name in names if name in chosen})
     if not made:

@@ -9,11 +9,18 @@ import streamlit as st
 from PIL import Image
 
 from afterimage import sources
+from afterimage.app import live as frames
 from afterimage.app import safety, widgets
 from afterimage.app.safety import Picture
 from afterimage.errors import ImageError
 
-SOURCES = {"Samples": ":material/photo_library:", "Upload": ":material/upload:", "Camera": ":material/photo_camera:"}
+LIVE = "Live"
+SOURCES = {
+    "Samples": ":material/photo_library:",
+    "Upload": ":material/upload:",
+    "Camera": ":material/photo_camera:",
+    LIVE: ":material/videocam:",
+}
 FREE = ("public domain", "CC0", "CC0 1.0")
 
 
@@ -45,11 +52,15 @@ def samples() -> list[Sample]:
     return sorted(found, key=lambda sample: ("test", "val", "train").index(sample.split))
 
 
-def picture() -> Picture | None:
-    """Let the visitor choose a picture; None until there is one."""
+def picture(live: bool = False) -> Picture | None:
+    """Let the visitor choose a picture; None until there is one, and while frames come live.
+
+    Args:
+        live: whether the page can take live frames; it asks `is_live` whether the visitor wants that.
+    """
     source = st.segmented_control(
         "Picture",
-        list(SOURCES),
+        [name for name in SOURCES if name != LIVE or (live and frames.available())],
         default="Samples",
         format_func=lambda name: f"{SOURCES[name]} {name}",
         key="source",
@@ -65,9 +76,17 @@ def picture() -> Picture | None:
             max_upload_size=safety.MAX_MEGABYTES,
             key="upload",
         )
+    elif source == LIVE:
+        return None
     else:
         file = st.camera_input("A snapshot", key="camera")
+        if live and not frames.available():
+            st.caption("Live frames need the extra `live`: `pip install 'afterimage[live]'`.")
     return read(file)
+
+
+def is_live() -> bool:
+    return st.session_state.get("source") == LIVE
 
 
 def _sample() -> Picture:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from afterimage.app import clips, inputs, models, safety, widgets
+from afterimage.app import clips, inputs, live, models, safety, widgets
 from afterimage.app.safety import Picture
 from afterimage.errors import AfterimageError
 from afterimage.images import Uint8
@@ -38,7 +38,9 @@ def show() -> None:
 
 
 def _photograph() -> None:
-    picture = inputs.picture()
+    picture = inputs.picture(live=True)
+    if inputs.is_live():
+        _live()
     if picture is None:
         return
     source = st.session_state["source"]
@@ -71,6 +73,14 @@ def _photograph() -> None:
     _results(picture, given, found, measured=bool(records))
     if chosen:
         inputs.several("restore-batch", names[chosen[0]], lambda image: _restored(chosen[0], image).value)
+
+
+def _live() -> None:
+    rows = list(models.trained(FAMILY))
+    if rows:
+        row = st.segmented_control("Restorer", rows, default=rows[0], key="live-row", required=True)
+        shared = models.load(FAMILY, row)
+        live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
 
 def _restored(name: str, image: Image.Image) -> models.Made:
