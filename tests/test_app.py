@@ -3,6 +3,7 @@
 import io
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from conftest import Project
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from afterimage.app import models, revisions, safety, widgets
+from afterimage import layout, outputs
+from afterimage.app import clips, models, revisions, safety, widgets
 from afterimage.errors import AfterimageError, ImageError
 
 
@@ -308,6 +310,99 @@ def test_the_hole_is_filled_and_nothing_else(project: Project, monkeypatch: pyte
     monkeypatch.setattr(widgets, "canvas", lambda picture: [{"kind": "box", "box": [0, 0, 100, 80]}])
     test.run()
     assert "everything is missing by this mask" in said(test.error)[0]
+
+
+@pytest.fixture
+def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a row of each family that stands in for a trained one."""
+    classes = {"restorers": "RestorerRow", "inpainters": "InpainterRow", "completers": "CompleterRow"}
+    (tmp_path / "params.yaml").write_text("".join(f"{family}:\n  mine: {{}}\n" for family in classes))
+    for family, name in classes.items():
+        outputs.write_json(tmp_path / layout.model(family, "mine") / "card.json", {})
+        monkeypatch.setitem(models.FAMILIES, family, models.Family("standins", name, f"train-{family[:-1]}"))
+    return tmp_path
+
+
+def test_every_method_fills_the_hole(families: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widgets, "canvas", lambda picture: [{"kind": "box", "box": [10, 10, 60, 40]}])
+    shown: dict[str, Image.Image] = {}
+    gallery = widgets.gallery
+
+    def spy(cells: list[widgets.Cell], key: str, **options: Any) -> str:
+        if key == "filled-gallery":
+            shown.update({cell.title: cell.image for cell in cells})
+        return gallery(cells, key, **options)
+
+    monkeypatch.setattr(widgets, "gallery", spy)
+    test = page("Inpaint", monkeypatch, families)
+    upload(test, "mine.png", pictures.png(100, 80))
+    assert not shown  # drawing samples takes time, so it waits for the button
+    test.button(key="fill").click().run()
+    assert not test.exception
+    names = ["mine", "mine, mean", *(f"mine, sample {number}" for number in range(1, 5)), "Telea"]
+    assert list(shown) == names
+    original = np.asarray(pictures.noise(100, 80))
+    known = np.ones((80, 100), dtype=bool)
+    known[10:40, 10:60] = False
+    for image in shown.values():
+        assert (np.asarray(image)[known] == original[known]).all()
+    assert shown["mine"].getpixel((20, 20)) == (255, 0, 0)
+    assert shown["mine, sample 4"].getpixel((20, 20)) == (60, 60, 60)
+    assert "Where the samples differ" in [title.value for title in test.subheader]
+    shown.clear()
+    test.slider(key="samples").set_value(2).run()
+    assert not shown
+    test.button(key="fill").click().run()
+    assert len(shown) == len(names) - 2
+
+
+def test_a_good_picture_is_spoiled_and_restored(families: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page("Restore", monkeypatch, families)
+    assert not test.exception
+    spoiled = numbers(test)
+    assert set(spoiled) == {"PSNR", "SSIM", "Time"}
+    test.slider(key="noise").set_value(0.1).run()
+    assert numbers(test)["PSNR"] != spoiled["PSNR"]
+    upload(test, "bad.png", pictures.png(64, 48))
+    assert set(numbers(test)) == {"Time"}  # what a visitor sends is taken for bad, and nothing to measure against
+
+
+def test_a_clip_is_restored(families: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.stack([np.asarray(pictures.noise(49, 40, seed)) for seed in range(10)])
+    data = clips.encode(frames, Fraction(25))
+    test = page("Restore", monkeypatch, families)
+    test.segmented_control(key="kind").set_value("Clip").run()
+    test.file_uploader(key="clip").set_value(("clip.mp4", data, "video/mp4")).run()
+    test.button(key="clip-go").click().run()
+    assert not test.exception
+    _, clip, made = test.session_state["clip-read"]
+    assert clip.frames.shape == (10, 40, 50, 3)
+    restored = clips.read("out.mp4", made["mine"][1])
+    assert (restored.frames.shape, restored.rate) == (clip.frames.shape, 25)
+    assert np.abs(restored.frames.astype(int) - (255 - clip.frames.astype(int))).mean() < 6
+    test.file_uploader(key="clip").set_value(("no.mp4", b"hello", "video/mp4")).run()
+    assert said(test.error) == ["no.mp4: not a clip in a known format; expected MP4, MOV or WebM."]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "not a clip in a known format"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "not a clip in a known format"),
+        (b"\0\0\0\x18ftypmp42" + bytes(100), "damaged clip"),
+    ],
+)
+def test_a_bad_clip_is_one_sentence(data: bytes, words: str) -> None:
+    with pytest.raises(ImageError, match=rf"^a\.mp4: .*{words}.*\.$"):
+        clips.read("a.mp4", data)
+
+
+def test_a_long_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = clips.encode(np.zeros((12, 32, 32, 3), np.uint8), Fraction(10))
+    monkeypatch.setattr(clips, "MAX_SECONDS", 1)
+    with pytest.raises(ImageError, match="longer than 1.0 s"):
+        clips.read("a.mp4", data)
 
 
 def test_intensity_multiplies_within_the_mask_alone() -> None:

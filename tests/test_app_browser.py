@@ -19,7 +19,7 @@ import pictures
 import pytest
 from conftest import ROOT, Project
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
 from afterimage.apply.decoders import DecoderRow
 from afterimage.images import encode_png
@@ -186,12 +186,31 @@ def test_the_camera_takes_a_picture(page: Page, address: str) -> None:
     page.get_by_role("slider", name="Divide before and after").wait_for()
 
 
-def test_a_lost_connection_comes_back(page: Page, address: str) -> None:
+def test_the_picture_stays_when_the_page_changes_and_the_connection_is_lost(page: Page, address: str) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def through(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/_stcore/stream", through)
+    open_page(page, address, "")
+    upload(page, "mine.png", pictures.png(200, 100, seed=6))
+    page.get_by_role("slider", name="Divide before and after").wait_for()
+    page.get_by_role("link", name="Inpaint").click()
+    canvas = page.get_by_role("img", name="Draw over what is missing")
+    canvas.wait_for()
+    sockets[-1].close()
+    page.get_by_role("button", name="Two boxes").click()
+    page.get_by_role("heading", name="A closer look: Telea").wait_for()
+    assert len(sockets) == 2
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(2, rel=0.05)
+
+
+def test_a_revision_that_is_not_there_is_one_sentence(page: Page, address: str) -> None:
     open_page(page, address, "results")
-    page.get_by_role("tab", name="Numbers").wait_for()
-    page.context.set_offline(True)
-    page.wait_for_timeout(1500)
-    page.context.set_offline(False)
     page.get_by_role("tab", name="Difference").click()
     page.get_by_role("combobox", name="Revision to compare with").fill("nobody")
     page.keyboard.press("Enter")
