@@ -91,7 +91,7 @@ def encode(frames: Uint8, rate: Fraction) -> bytes:
 
     height, width = frames.shape[1:3]
     stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(stream, "w", format="mp4") as container:
         video: Any = container.add_stream("libx264", rate=rate, options={"crf": "16", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         for pixels in frames:

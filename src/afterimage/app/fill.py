@@ -18,9 +18,12 @@ from afterimage.observations import masks
 from afterimage.observations.masks import Mask, Missing
 
 INPAINTERS, COMPLETERS = "inpainters", "completers"
-CLASSICAL = {"telea": "Telea", "navier_stokes": "Navier-Stokes", "border_mean": "Mean of the border"}
+CLASSICAL = "classical"
+TITLES = {"telea": "Telea", "navier_stokes": "Navier-Stokes", "border_mean": "Mean of the border"}
 MISSING: tuple[Missing, ...] = ("auto", "white", "black")
 GREY = 128
+Method = tuple[str, str]
+"""A family and a row of it, or `CLASSICAL` and a method's name."""
 SPREAD_TOP = 0.25
 
 
@@ -51,30 +54,35 @@ def show() -> None:
         return
     st.subheader("What is missing", anchor=False)
     holed = _holed(picture)
-    names = {
-        **{f"{INPAINTERS}/{name}": name for name in models.trained(INPAINTERS)},
-        **{f"{COMPLETERS}/{name}": name for name in models.trained(COMPLETERS)},
-        **{f"classical/{name}": title for name, title in CLASSICAL.items()},
-    }
     for family, what in ((INPAINTERS, "inpainter (pix2pix)"), (COMPLETERS, "completer (PixelRNN)")):
         if not models.trained(family):
             widgets.missing(family, what)
-    first = [name for name in names if not name.startswith("classical/")] + ["classical/telea"]
-    chosen = st.pills(
-        "Methods", list(names), default=first, format_func=names.__getitem__, selection_mode="multi", key="methods"
-    )
-    drawing = _drawing() if any(name.startswith(COMPLETERS) for name in chosen) else {}
+    methods = _methods()
+    first = [title for title, (family, row) in methods.items() if family != CLASSICAL or row == "telea"]
+    titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="methods")
+    chosen = {title: method for title, method in methods.items() if title in titles}
+    drawing = _drawing() if any(family == COMPLETERS for family, _ in chosen.values()) else {}
     if holed is None:
         st.info("Draw a box or a stroke over what is missing.", icon=":material/draw:")
         return
-    wanted = (holed.picture.digest, holed.digest, tuple(chosen), tuple(drawing.values()))
-    slow = bool(drawing)
-    if slow and not st.button("Fill the hole", type="primary", key="fill") and st.session_state.get("filled") != wanted:
-        return
-    st.session_state["filled"] = wanted
-    found = _fill(holed, [name for name in names if name in chosen], names, drawing)
+    if drawing:  # samples take their time, so they wait to be asked for
+        wanted = (holed.picture.digest, holed.digest, *titles, *drawing.values())
+        if st.button("Fill the hole", type="primary", key="fill"):
+            st.session_state["filled"] = wanted
+        if st.session_state.get("filled") != wanted:
+            return
+    found = _fill(holed, chosen, drawing)
     if found:
         _results(holed, found)
+
+
+def _methods() -> dict[str, Method]:
+    """Every method by its title: the trained rows first."""
+    found: dict[str, Method] = {}
+    for family in (INPAINTERS, COMPLETERS):
+        for row in models.trained(family):
+            found[f"{row} ({family})" if row in found else row] = (family, row)
+    return found | {title: (CLASSICAL, method) for method, title in TITLES.items()}
 
 
 def _holed(picture: Picture) -> Holed | None:
@@ -122,27 +130,26 @@ def _drawing() -> dict[str, Any]:
     }
 
 
-def _fill(holed: Holed, chosen: list[str], names: dict[str, str], drawing: dict[str, Any]) -> list[Filled]:
+def _fill(holed: Holed, chosen: dict[str, Method], drawing: dict[str, Any]) -> list[Filled]:
     """What each method makes of the hole, the missing pixels blanked before any method sees them."""
     pixels = np.array(holed.picture.image)
     pixels[holed.mask] = GREY
     blank = Image.fromarray(pixels)
     found: list[Filled] = []
     bar = st.empty()
-    for number, name in enumerate(chosen):
-        family, _, row = name.partition("/")
-        bar.progress(number / len(chosen), f"Filling by {widgets.verbatim(names[name])}")
+    for number, (title, (family, row)) in enumerate(chosen.items()):
+        bar.progress(number / len(chosen), f"Filling by {widgets.verbatim(title)}")
         try:
-            if family == "classical":
-                made = models.once(holed.picture, (name, holed.digest), partial(_classical, row, pixels, holed.mask))
-                found.append(Filled(names[name], made, _notes(holed, made)))
+            if family == CLASSICAL:
+                made = models.once(holed.picture, (row, holed.digest), partial(_classical, row, pixels, holed.mask))
+                found.append(Filled(title, made, _notes(holed, made)))
             elif family == INPAINTERS:
                 made = models.apply(family, row, holed.picture, lambda use: use(blank, holed.mask), holed.digest)
-                found.append(Filled(names[name], made, _notes(holed, made)))
+                found.append(Filled(title, made, _notes(holed, made)))
             else:
-                use: Callable[[Any], Any] = lambda model: model(blank, holed.mask, **drawing)  # noqa: E731
-                made = models.apply(family, row, holed.picture, use, holed.digest, *drawing.values())
-                found += _completed(holed, row, made)
+                complete: Callable[[Any], Any] = lambda use: use(blank, holed.mask, **drawing)  # noqa: E731
+                made = models.apply(family, row, holed.picture, complete, holed.digest, *drawing.values())
+                found += _completed(holed, title, made)
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
@@ -155,15 +162,15 @@ def _classical(method: str, pixels: Uint8, mask: Mask) -> models.Made:
     return models.Shared(method).run(lambda name: Image.fromarray(classical_holes.fill(name, pixels, mask)))
 
 
-def _completed(holed: Holed, row: str, made: models.Made) -> list[Filled]:
+def _completed(holed: Holed, title: str, made: models.Made) -> list[Filled]:
     """The mean of a completer's samples, how much they differ, and the samples themselves."""
     images = {"mean": made.value.mean}
     images |= {f"sample {number}": image for number, image in enumerate(made.value.samples, start=1)}
     found = []
     for what, image in images.items():
-        one = models.once(holed.picture, (row, what, made), partial(models.Made, image, made.seconds))
+        one = models.once(holed.picture, (title, what, made), partial(models.Made, image, made.seconds))
         spread = made.value.spread if what == "mean" else None
-        found.append(Filled(f"{row}, {what}", one, _notes(holed, one), spread))
+        found.append(Filled(f"{title}, {what}", one, _notes(holed, one), spread))
     return found
 
 

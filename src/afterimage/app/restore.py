@@ -16,7 +16,8 @@ from afterimage.errors import AfterimageError
 from afterimage.images import Uint8
 
 FAMILY = "restorers"
-CLASSICAL = {
+CLASSICAL = "classical"
+TITLES = {
     "exposure_nlm": "Exposure + non-local means",
     "gamma_nlm": "Gamma + non-local means",
     "unsharp": "Unsharp mask",
@@ -51,28 +52,24 @@ def _photograph() -> None:
     )
     records = _spoiling() if spoil else []
     given = models.once(picture, ("given", json.dumps(records)), partial(spoiled, picture.image, records))
-    names = {f"{FAMILY}/{name}": name for name in models.trained(FAMILY)}
-    names |= {f"classical/{method}": title for method, title in CLASSICAL.items()}
-    chosen = st.pills(
-        "Methods",
-        list(names),
-        default=[name for name in names if name.startswith(FAMILY)] + ["classical/exposure_nlm"],
-        format_func=names.__getitem__,
-        selection_mode="multi",
-        key="restorers",
-    )
+    methods = {row: (FAMILY, row) for row in models.trained(FAMILY)}
+    methods |= {title: (CLASSICAL, method) for method, title in TITLES.items()}
+    first = [title for title, (family, row) in methods.items() if family == FAMILY or row == "exposure_nlm"]
+    titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restorers")
+    chosen = {title: method for title, method in methods.items() if title in titles}
     found: dict[str, models.Made] = {}
     bar = st.empty()
-    for number, name in enumerate(name for name in names if name in chosen):
-        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(names[name])}")
+    for number, (title, method) in enumerate(chosen.items()):
+        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(title)}")
         try:
-            found[names[name]] = models.once(picture, (name, json.dumps(records)), partial(_restored, name, given))
+            found[title] = models.once(picture, (*method, json.dumps(records)), partial(_restored, *method, given))
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
     _results(picture, given, found, measured=bool(records))
     if chosen:
-        inputs.several("restore-batch", names[chosen[0]], lambda image: _restored(chosen[0], image).value)
+        title, method = next(iter(chosen.items()))
+        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(*method, image).value)
 
 
 def _live() -> None:
@@ -83,9 +80,8 @@ def _live() -> None:
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
 
-def _restored(name: str, image: Image.Image) -> models.Made:
+def _restored(family: str, row: str, image: Image.Image) -> models.Made:
     """What a method makes of an image: a trained row, or filters."""
-    family, _, row = name.partition("/")
     if family == FAMILY:
         return models.load(FAMILY, row).run(lambda model: model(image))
     from afterimage.reconstructors import enhancement
