@@ -181,6 +181,7 @@ def test_a_bad_file_is_one_sentence_on_the_page(page: Page, address: str) -> Non
 
 
 def test_the_camera_takes_a_picture(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 420, "height": 900})  # the camera takes what it shows: a small picture
     open_page(page, address, "")
     page.get_by_role("radio", name="Camera").click()
     camera = page.locator("video")

@@ -64,7 +64,7 @@ def _decoded(data: bytes) -> tuple[Uint8, Fraction]:
             for frame in container.decode(stream):
                 if len(frames) == most:
                     raise ImageError(
-                        f"longer than {most / rate:.1f} s, the most that {stream.width} x {stream.height} px allow; "
+                        f"longer than {float(most / rate):.1f} s, the most that {stream.width} x {stream.height} px allow; "
                         "cut it shorter or make it smaller"
                     )
                 if frame.width * frame.height != size:
