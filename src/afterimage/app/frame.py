@@ -1,5 +1,6 @@
 """The frame around each page: its question, its navigation, its looks."""
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def _unused() -> None:
 
 
 def page(name: str) -> None:
-    """A page by its name; what a visitor or the project got wrong is one sentence on it."""
+    """A page by its name; whatever goes wrong on it is one sentence there, and a traceback in the log alone."""
     entry = next(entry for entry in ENTRIES if entry.name == name)
     st.title(entry.question, anchor=False)
     st.html(f'<p class="lede">{entry.lede}</p>')
@@ -75,3 +76,6 @@ def page(name: str) -> None:
         entry.show()
     except AfterimageError as error:
         widgets.say(error)
+    except Exception:
+        logging.getLogger(__name__).exception("The page %s failed", name)
+        widgets.say("Something went wrong here that is not your fault; the server's log says what.")

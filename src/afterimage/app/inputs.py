@@ -79,7 +79,7 @@ def picture(live: bool = False) -> Picture | None:
     elif source == LIVE:
         return None
     else:
-        file = st.camera_input("A snapshot", key="camera")
+        file = st.camera_input("A snapshot", key="camera", width=640)
         if live and not frames.available():
             st.caption("Live frames need the extra `live`: `pip install 'afterimage[live]'`.")
     return read(file)

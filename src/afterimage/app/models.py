@@ -17,6 +17,7 @@ from PIL import Image
 
 from afterimage import layout, metrics, params
 from afterimage.app.safety import Picture
+from afterimage.errors import AfterimageError
 from afterimage.images import Uint8
 
 T = TypeVar("T")
@@ -101,7 +102,13 @@ def load(family: str, row: str) -> Shared:
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _load(project: Path, family: str, row: str, written: int) -> Shared:
     how = FAMILIES[family]
-    return Shared(getattr(import_module(how.module), how.name)(project, row))
+    try:
+        module = import_module(how.module)
+    except ModuleNotFoundError as error:
+        if error.name != how.module:
+            raise
+        raise AfterimageError(f"The row {row} cannot be used: this installation has no {how.module}.") from None
+    return Shared(getattr(module, how.name)(project, row))
 
 
 def _written(family: str, row: str) -> int:

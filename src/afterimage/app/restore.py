@@ -92,13 +92,13 @@ def _restored(family: str, row: str, image: Image.Image) -> models.Made:
 
 def _spoiling() -> Records:
     """What the sliders do to a picture, in the order in which it happens in a camera."""
-    columns = st.columns(3)
+    columns = [*st.columns(3), *st.columns(3)]
     light = columns[0].slider("Light", 0.05, 1.0, 0.7, 0.05, key="light", help="The share of the light that is left.")
     focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 1.0, 0.1, key="focus")
     motion = columns[2].slider("Motion, px", 0.0, 24.0, 0.0, 0.5, key="motion")
-    fewer = columns[0].slider("Fewer pixels, times", 1.0, 6.0, 1.0, 0.1, key="fewer", help="By each side.")
-    noise = columns[1].slider("Noise", 0.0, 0.15, 0.02, 0.005, key="noise", help="Standard deviation; white is 1.")
-    quality = columns[2].slider("JPEG quality", 5, 100, 60, key="quality")
+    fewer = columns[3].slider("Fewer pixels, times", 1.0, 6.0, 1.0, 0.1, key="fewer", help="By each side.")
+    noise = columns[4].slider("Noise", 0.0, 0.15, 0.02, 0.005, key="noise", help="Standard deviation; white is 1.")
+    quality = columns[5].slider("JPEG quality", 5, 100, 60, key="quality")
     records: Records = []
     if light < 1:
         records.append({"step": "low_light", "gamma": 2 - light, "exposure": light})
