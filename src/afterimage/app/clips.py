@@ -63,10 +63,8 @@ def _decoded(data: bytes) -> tuple[Uint8, Fraction]:
                 raise ImageError(f"{stream.width} x {stream.height} px; expected at least {safety.MIN_SIDE} px a side")
             for frame in container.decode(stream):
                 if len(frames) == most:
-                    raise ImageError(
-                        f"longer than {float(most / rate):.1f} s, the most that {stream.width} x {stream.height} px allow; "
-                        "cut it shorter or make it smaller"
-                    )
+                    shown = f"{stream.width} x {stream.height} px"
+                    raise ImageError(f"longer than the {float(most / rate):.1f} s allowed at {shown}; cut it shorter")
                 if frame.width * frame.height != size:
                     raise ImageError("its frames are not of one size")
                 frames.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
