@@ -1,6 +1,5 @@
 """The page Restore: a bad photograph or clip, or a good one made bad, and what restorers make of it."""
 
-import hashlib
 import json
 from functools import partial
 from operator import methodcaller
@@ -51,7 +50,8 @@ def _photograph() -> None:
         key=f"spoil-{source}",
     )
     records = _spoiling() if spoil else []
-    given = models.once(picture, ("given", json.dumps(records)), partial(spoiled, picture.image, records))
+    key = json.dumps(records)
+    given = models.once(picture, (GIVEN, key), lambda: models.Made(spoiled(picture.image, records), 0.0))
     methods = {row: (FAMILY, row) for row in models.trained(FAMILY)}
     methods |= {title: (CLASSICAL, method) for method, title in TITLES.items()}
     first = [title for title, (family, row) in methods.items() if family == FAMILY or row == "exposure_nlm"]
@@ -62,7 +62,7 @@ def _photograph() -> None:
     for number, (title, method) in enumerate(chosen.items()):
         bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(title)}")
         try:
-            found[title] = models.once(picture, (*method, json.dumps(records)), partial(_restored, *method, given))
+            found[title] = models.once(picture, (*method, key), partial(_restored, *method, given.value))
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
@@ -127,29 +127,25 @@ def spoiled(image: Image.Image, records: Records) -> Image.Image:
     return Image.fromarray(frame)
 
 
-def _results(picture: Picture, given: Image.Image, found: dict[str, models.Made], measured: bool) -> None:
-    st.subheader("Restored" if found else "Given", anchor=False)
-    images = {GIVEN: given} if measured else {}
-    images |= {name: made.value for name, made in found.items()}
-    if not images:
+def _results(picture: Picture, given: models.Made, found: dict[str, models.Made], measured: bool) -> None:
+    every = {GIVEN: given, **found} if measured else found
+    if not every:
         return
-    cells = [
-        widgets.Cell(name, image, name, _notes(picture, name, image, found, measured)) for name, image in images.items()
-    ]
+    st.subheader("Restored" if found else "Given", anchor=False)
+    cells = [widgets.Cell(title, made.value, title, _notes(picture, made, measured)) for title, made in every.items()]
     looked = widgets.gallery(cells, "restored", first=next(iter(found), GIVEN))
     st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
     if looked == GIVEN:
-        widgets.compare(picture.image, given, ("original", GIVEN), "restore-given")
+        widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
     else:
-        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, given)
+        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, given.value)
 
 
-def _notes(picture: Picture, name: str, image: Image.Image, found: dict[str, models.Made], measured: bool) -> list[str]:
-    notes = [widgets.seconds(found[name].seconds)] if name in found else []
+def _notes(picture: Picture, made: models.Made, measured: bool) -> list[str]:
+    notes = [widgets.seconds(made.seconds)] if made.seconds else []
     if not measured:
         return notes
-    digest = hashlib.sha256(image.tobytes()).hexdigest()
-    return [widgets.summary(models.once(picture, (digest,), lambda: models.numbers(picture.image, image))), *notes]
+    return [widgets.summary(models.once(picture, (made,), lambda: models.numbers(picture.image, made.value))), *notes]
 
 
 # Clips

@@ -120,7 +120,7 @@ def source(image: Image.Image, longest: int = SHOWN) -> str:
     shown = image
     if max(image.size) > longest:
         shown = image.copy()
-        shown.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+        shown.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
     if shown is image and image.width * image.height <= LOSSLESS:
         kind, data = "png", encode_png(image)
     else:
