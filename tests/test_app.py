@@ -1,21 +1,25 @@
 """The web page's logic, without a browser: what visitors send, and what the pages make of it."""
 
 import io
+import os
 import re
 import subprocess
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pictures
 import pytest
+from click.testing import CliRunner
 from conftest import Project
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from afterimage import layout, outputs
 from afterimage.app import clips, models, revisions, safety, widgets
+from afterimage.cli import main
 from afterimage.errors import AfterimageError, ImageError
 
 
@@ -154,6 +158,25 @@ def test_a_mask_file_fits_the_picture_or_says_why_not() -> None:
     ):
         with pytest.raises(AfterimageError, match=re.escape(words)):
             safety.mask_from_file("m.png", data, size, "auto")
+
+
+# The server
+
+
+@pytest.mark.parametrize(("address", "guarded"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_the_server_is_quiet_and_on_loopback(address: str, guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: started.append(words))
+    monkeypatch.setenv("AFTERIMAGE_PROJECT", "elsewhere")
+    done = CliRunner().invoke(main, ["app", "--port", "9000", *(["--address", address] if not guarded else [])])
+    assert done.exit_code == 0, done.output
+    (words,) = started
+    options = dict(pairwise(words))
+    assert (options["--server.address"], options["--server.port"]) == (address, "9000")
+    assert options["--browser.gatherUsageStats"] == "false"
+    assert options["--server.maxUploadSize"] == str(safety.MAX_MEGABYTES)
+    assert ("--server.allowedHosts" in words) is guarded
+    assert os.environ["AFTERIMAGE_PROJECT"] == str(Path.cwd())
 
 
 # Revisions

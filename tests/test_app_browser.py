@@ -102,6 +102,7 @@ def downloaded(page: Page, button: str) -> tuple[str, bytes]:
 
 
 def test_a_visitor_uploads_compares_and_downloads(page: Page, address: str, project: Project) -> None:
+    files = sorted(project.root.rglob("*"))
     open_page(page, address, "")
     upload(page, "my photo.png", pictures.png(256, 192, seed=5))
     compare = page.get_by_role("slider", name="Divide before and after")
@@ -131,6 +132,7 @@ def test_a_visitor_uploads_compares_and_downloads(page: Page, address: str, proj
     page.locator("button[data-id=small-layer1]").click()
     page.get_by_role("heading", name="A closer look: layer1").wait_for()
     assert time.monotonic() - started < 10  # computed already; a busy machine, not a second computation
+    assert sorted(project.root.rglob("*")) == files  # nothing is written
 
 
 def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> None:
