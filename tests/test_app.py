@@ -4,6 +4,7 @@ import io
 import os
 import re
 import subprocess
+import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -266,6 +267,28 @@ def test_pictures_of_two_visitors_stay_apart(project: Project, monkeypatch: pyte
     one.run()
     assert one.session_state["kept"][0] == kept[0]
     assert one.session_state["read"][1].name == "one"
+
+
+def test_a_row_is_loaded_while_no_other_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing an encoder patches torch for the whole process: at any other time, a run in another thread breaks."""
+    monkeypatch.setenv("AFTERIMAGE_PROJECT", str(project.root))
+    models._load.clear()
+    image = pictures.noise(64, 48)
+    shared = models.load("decoders", "small-relu")
+    faults: list[Exception] = []
+
+    def run() -> None:
+        try:
+            for _ in range(20):
+                shared.run(lambda model: model(image))
+        except Exception as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    models.load("decoders", "small-layer1")
+    thread.join()
+    assert faults == []
 
 
 def test_a_batch_comes_back_as_a_zip(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

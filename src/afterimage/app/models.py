@@ -54,15 +54,19 @@ class Made:
     seconds: float
 
 
+TURN = threading.RLock()
+"""Held while a model is loaded or used: torchvision traces an encoder by patching every module of the process, which
+would break what another visitor runs meanwhile. Two runs at once would each take twice as long, in twice the memory."""
+
+
 class Shared:
-    """A loaded model. Visitors take turns: two runs at once would each take twice as long, in twice the memory."""
+    """A loaded model, which visitors use in turn."""
 
     def __init__(self, model: Any):
         self.model = model
-        self._turn = threading.Lock()
 
     def run(self, use: Callable[[Any], Any]) -> Made:
-        with self._turn:
+        with TURN:
             started = time.perf_counter()
             value = use(self.model)
             return Made(value, time.perf_counter() - started)
@@ -108,7 +112,8 @@ def _load(project: Path, family: str, row: str, written: int) -> Shared:
         if error.name != how.module:
             raise
         raise AfterimageError(f"The row {row} cannot be used: this installation has no {how.module}.") from None
-    return Shared(getattr(module, how.name)(project, row))
+    with TURN:
+        return Shared(getattr(module, how.name)(project, row))
 
 
 def _written(family: str, row: str) -> int:
@@ -169,4 +174,5 @@ def psnr(original: Uint8, result: Uint8, where: npt.NDArray[np.bool_] | None = N
 
 @st.cache_resource(show_spinner=False, max_entries=1)
 def _lpips(weights: Path, written: int) -> Shared:
-    return Shared(metrics.Lpips(weights))
+    with TURN:
+        return Shared(metrics.Lpips(weights))
