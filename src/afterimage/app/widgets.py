@@ -79,7 +79,7 @@ def gallery(cells: Sequence[Cell], key: str, small: bool = False, first: str | N
         for cell in cells
     ]
     ratio = "4 / 3" if small else f"{cells[0].image.width} / {cells[0].image.height}"
-    style = {"least": "7rem", "share": "30%"} if small else {"least": "15rem", "share": "46%"}
+    style = {"least": "7rem", "share": "30%"} if small else {"least": "12.5rem", "share": "46%"}
     _gallery(
         key=key,
         data={"items": items, "chosen": current, "style": {**style, "ratio": ratio}},

@@ -1,7 +1,6 @@
 // Boxes and strokes over a picture. data: {image, width, height}; state: shapes, in px of the whole picture:
 // {kind: "box", box: [x0, y0, x1, y1]} or {kind: "stroke", width, points: [[x, y], ...]}.
 const sketches = new WeakMap();
-const COLOUR = "rgb(181 83 42 / .72)";
 const BOX = 75 / 256; // of the shorter side: the two boxes that most systems are measured on
 
 export default function ({ data, parentElement, setStateValue }) {
@@ -18,7 +17,7 @@ export default function ({ data, parentElement, setStateValue }) {
       draw();
     };
   }
-  canvas.style.width = `min(100%, ${Math.max(data.width, 760)}px, ${(72 * data.width) / data.height}vh)`;
+  canvas.style.width = `min(100%, ${Math.max(data.width, 760)}px, min(72vh, 560px) * ${data.width / data.height})`;
   canvas.style.aspectRatio = `${data.width} / ${data.height}`;
 
   function draw() {
@@ -44,7 +43,7 @@ export default function ({ data, parentElement, setStateValue }) {
     }
     ink.globalCompositeOperation = "source-in";
     ink.setTransform(1, 0, 0, 1, 0, 0);
-    ink.fillStyle = COLOUR;
+    ink.fillStyle = ink.createPattern(checkers(), "repeat");
     ink.fillRect(0, 0, layer.width, layer.height);
     pen.drawImage(layer, 0, 0);
   }
@@ -102,4 +101,15 @@ export default function ({ data, parentElement, setStateValue }) {
     button.onclick = () => { sketch.shapes = change[button.dataset.do](); told(); };
   });
   if (sketch.image.complete && canvas.width) draw();
+}
+
+// What pictures show where there is nothing
+function checkers() {
+  const tile = new OffscreenCanvas(16, 16);
+  const ink = tile.getContext("2d");
+  for (const [x, y] of [[0, 0], [1, 1], [0, 1], [1, 0]]) {
+    ink.fillStyle = x === y ? "rgb(255 255 255 / .88)" : "rgb(178 186 196 / .88)";
+    ink.fillRect(8 * x, 8 * y, 8, 8);
+  }
+  return tile;
 }

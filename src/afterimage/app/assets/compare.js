@@ -14,7 +14,7 @@ export default function ({ data, parentElement }) {
   [data.before, data.after].forEach((src, side) => { if (images[side].src !== src) images[side].src = src; });
   labels.forEach((label, side) => { label.textContent = data.labels[side]; });
   view.style.aspectRatio = `${data.width} / ${data.height}`;
-  view.style.width = `min(100%, ${Math.max(data.width, 760)}px, ${(72 * data.width) / data.height}vh)`;
+  view.style.width = `min(100%, ${Math.max(data.width, 760)}px, min(72vh, 560px) * ${data.width / data.height})`;
 
   const draw = () => {
     const { clientWidth: width, clientHeight: height } = view;
