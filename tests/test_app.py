@@ -14,7 +14,7 @@ import numpy as np
 import pictures
 import pytest
 from click.testing import CliRunner
-from conftest import Project
+from conftest import ROOT, Project, load_yaml
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -322,6 +322,13 @@ def test_a_page_without_models_says_which_command_trains_them(tmp_path: Path, mo
     assert not test.exception
 
 
+def test_the_commands_that_it_names_are_stages() -> None:
+    stages, params = load_yaml(ROOT / "dvc.yaml")["stages"], load_yaml(ROOT / "params.yaml")
+    for family, how in models.FAMILIES.items():
+        if family in params:
+            assert stages[how.stage]["foreach"] == f"${{{family}}}"
+
+
 def test_a_broken_project_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text("decoders: [")
     test = page("Features", monkeypatch, tmp_path)
@@ -422,7 +429,7 @@ def test_a_clip_is_restored(families: Path, monkeypatch: pytest.MonkeyPatch) -> 
     test.file_uploader(key="clip").set_value(("clip.mp4", data, "video/mp4")).run()
     test.button(key="clip-go").click().run()
     assert not test.exception
-    _, clip, made = test.session_state["clip-read"]
+    _, clip, _, made = test.session_state["clip-read"]
     assert clip.frames.shape == (10, 40, 50, 3)
     restored = clips.read("out.mp4", made["mine"][1])
     assert (restored.frames.shape, restored.rate) == (clip.frames.shape, 25)

@@ -9,7 +9,6 @@ from afterimage.app.safety import Picture
 from afterimage.errors import AfterimageError
 
 FAMILY = "decoders"
-ORIGINAL = "original"
 
 
 def show() -> None:

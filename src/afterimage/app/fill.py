@@ -13,7 +13,6 @@ from PIL import Image
 from afterimage.app import inputs, models, safety, widgets
 from afterimage.app.safety import Picture
 from afterimage.errors import AfterimageError
-from afterimage.images import Uint8
 from afterimage.observations import masks
 from afterimage.observations.masks import Mask, Missing
 
@@ -36,6 +35,12 @@ class Holed(NamedTuple):
     """Of the mask."""
     whole: bool
     """Whether the missing part of the picture is the truth, so that a result can be measured."""
+
+    def given(self) -> Image.Image:
+        """The picture as a method gets it: with nothing where something is missing."""
+        pixels = np.array(self.picture.image)
+        pixels[self.mask] = GREY
+        return Image.fromarray(pixels)
 
 
 class Filled(NamedTuple):
@@ -98,7 +103,9 @@ def _holed(picture: Picture) -> Holed | None:
             mask = safety.mask_from_shapes(shapes, size) if shapes else None
         else:
             left, right = st.columns([3, 1])
-            file = left.file_uploader("A black and white picture of the same size", type=["png"], key="mask-file")
+            file = left.file_uploader(
+                "A black and white picture of the same size", type=["png", "jpg", "jpeg", "webp"], key="mask-file"
+            )
             missing = right.selectbox("Missing is", MISSING, key="mask-missing")
             mask = safety.mask_from_file(file.name, file.getvalue(), size, missing) if file else None
         if mask is not None:
@@ -132,22 +139,20 @@ def _drawing() -> dict[str, Any]:
 
 def _fill(holed: Holed, chosen: dict[str, Method], drawing: dict[str, Any]) -> list[Filled]:
     """What each method makes of the hole, the missing pixels blanked before any method sees them."""
-    pixels = np.array(holed.picture.image)
-    pixels[holed.mask] = GREY
-    blank = Image.fromarray(pixels)
+    given = holed.given()
     found: list[Filled] = []
     bar = st.empty()
     for number, (title, (family, row)) in enumerate(chosen.items()):
         bar.progress(number / len(chosen), f"Filling by {widgets.verbatim(title)}")
         try:
             if family == CLASSICAL:
-                made = models.once(holed.picture, (row, holed.digest), partial(_classical, row, pixels, holed.mask))
+                made = models.once(holed.picture, (row, holed.digest), partial(_classical, row, given, holed.mask))
                 found.append(Filled(title, made, _notes(holed, made)))
             elif family == INPAINTERS:
-                made = models.apply(family, row, holed.picture, lambda use: use(blank, holed.mask), holed.digest)
+                made = models.apply(family, row, holed.picture, lambda use: use(given, holed.mask), holed.digest)
                 found.append(Filled(title, made, _notes(holed, made)))
             else:
-                complete: Callable[[Any], Any] = lambda use: use(blank, holed.mask, **drawing)  # noqa: E731
+                complete: Callable[[Any], Any] = lambda use: use(given, holed.mask, **drawing)  # noqa: E731
                 made = models.apply(family, row, holed.picture, complete, holed.digest, *drawing.values())
                 found += _completed(holed, title, made)
         except AfterimageError as error:
@@ -156,9 +161,10 @@ def _fill(holed: Holed, chosen: dict[str, Method], drawing: dict[str, Any]) -> l
     return found
 
 
-def _classical(method: str, pixels: Uint8, mask: Mask) -> models.Made:
+def _classical(method: str, given: Image.Image, mask: Mask) -> models.Made:
     from afterimage.reconstructors import classical_holes
 
+    pixels = np.asarray(given)
     return models.Shared(method).run(lambda name: Image.fromarray(classical_holes.fill(name, pixels, mask)))
 
 
@@ -195,15 +201,13 @@ def _results(holed: Holed, found: list[Filled]) -> None:
     looked = widgets.gallery(cells, "filled-gallery")
     st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
     each = next(each for each in found if each.title == looked)
-    given = np.array(holed.picture.image)
-    given[holed.mask] = GREY
     widgets.result(
         holed.picture,
         each.made,
         looked,
         "fill",
         partial(measure, holed) if holed.whole else None,
-        Image.fromarray(given),
+        holed.given(),
         holed.mask,
     )
     for each in found:

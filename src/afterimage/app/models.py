@@ -26,6 +26,8 @@ MAX_MEASURED = 4_000_000
 """Pixels of a picture up to which SSIM and LPIPS are worth their time."""
 
 
+KEPT, KEPT_PIXELS = 32, 40_000_000
+"""So many outcomes are kept for a visitor, or those of so many pixels, whichever are more."""
 STRIP = 256
 """Lines of a picture that are measured at a time."""
 
@@ -143,9 +145,12 @@ def once(picture: Picture, key: tuple[Any, ...], make: Callable[[], T]) -> T:
     if digest != picture.digest:
         kept = {}
         st.session_state["kept"] = (picture.digest, kept)
-    if key not in kept:
-        kept[key] = make()
-    return kept[key]
+    value = kept.pop(key) if key in kept else make()
+    kept[key] = value  # now the last one to be forgotten
+    most = max(KEPT, KEPT_PIXELS // (picture.image.width * picture.image.height))
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+    return value
 
 
 def numbers(original: Image.Image, result: Image.Image) -> dict[str, float]:

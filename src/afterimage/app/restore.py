@@ -162,9 +162,11 @@ def _clip() -> None:
         return
     kept = st.session_state.get("clip-read")
     if kept is None or kept[0] != file.file_id:
-        kept = st.session_state["clip-read"] = (file.file_id, clips.read(file.name, file.getvalue()), {})
+        read = clips.read(file.name, file.getvalue())
+        kept = st.session_state["clip-read"] = (file.file_id, read, clips.encode(read.frames, read.rate), {})
     clip: clips.Clip = kept[1]
-    made: dict[str, tuple[models.Made, bytes]] = kept[2]
+    given: bytes = kept[2]
+    made: dict[str, tuple[models.Made, bytes]] = kept[3]
     rows = list(models.trained(FAMILY))
     if not rows:
         return
@@ -176,7 +178,7 @@ def _clip() -> None:
     result, video = made[row]
     left, right = st.columns(2)
     left.caption("Given")
-    left.video(clips.encode(clip.frames, clip.rate))
+    left.video(given)
     right.caption(f"Restored by {widgets.verbatim(row)}, {widgets.seconds(result.seconds)}")
     right.video(video)
     number = st.slider("Frame", 1, len(clip.frames), 1, key="frame") if len(clip.frames) > 1 else 1

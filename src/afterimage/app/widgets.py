@@ -27,6 +27,8 @@ SHOWN = 1600
 LOSSLESS = 1_000_000
 """Pixels up to which the browser gets a picture as it is."""
 
+MIME = {"png": "image/png", "mp4": "video/mp4", "zip": "application/zip"}
+
 
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
@@ -245,7 +247,7 @@ def download(label: str, data: Callable[[], bytes], name: str, key: str) -> None
         data,
         name,
         key=key,
-        mime="application/zip" if name.endswith(".zip") else "image/png",
+        mime=MIME[name.rpartition(".")[2]],
         icon=":material/download:",
         width="stretch",
         on_click="ignore",
