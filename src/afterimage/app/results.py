@@ -9,9 +9,9 @@ import streamlit as st
 
 from afterimage import results as measured
 from afterimage.app import models, revisions, widgets
-from afterimage.results import METRICS
+from afterimage.results import METRICS, Metric
 
-FIRST = ("psnr", "ssim", "mse", "lpips", "lpips_untrained")
+FIRST = ("psnr", "hole_psnr", "ssim", "hole_ssim", "mse", "lpips", "lpips_untrained")
 
 
 def show() -> None:
@@ -40,7 +40,7 @@ def _numbers(now: revisions.Numbers) -> None:
             found = {name: row for name, row in found.items() if name.partition("/")[0] in known}
             found = dict(sorted(found.items(), key=lambda item: known.index(item[0].partition("/")[0])))
         if found:
-            st.subheader(family.capitalize(), anchor=False)
+            st.subheader(family.replace("-", " of ").capitalize(), anchor=False)
             _table([{"row": name, "95 %": _interval(row), **now[row]} for name, row in found.items()])
     st.caption(
         "Means over the test images, measured on the saved 8-bit pictures; `reports/index.html` has the whole report. "
@@ -59,14 +59,20 @@ def _table(lines: list[dict[str, Any]]) -> None:
         "images": "Images",
     }
     for name in (*metrics, *others):
-        about = METRICS.get(name)
+        about = _about(name)
+        heading = METRICS[name].heading if name in METRICS else name.replace("_", " ")
         columns[name] = st.column_config.NumberColumn(
-            f"{about.heading} {'↑' if about.higher_is_better else '↓'}" if about else name.replace("_", " "),
+            f"{heading} {'↑' if about.higher_is_better else '↓'}" if about else heading,
             format=f"%.{about.digits}f" if about else "%.4g",
         )
     if all(line["95 %"] is None for line in lines):
         order.remove("95 %")
     st.dataframe(lines, hide_index=True, column_order=order, column_config=columns, height="content")
+
+
+def _about(name: str) -> Metric | None:
+    """How a metric is shown: a part of an image, as in `hole_psnr`, has the metric of the whole."""
+    return METRICS.get(name) or next((about for whole, about in METRICS.items() if name.endswith(whole)), None)
 
 
 def _interval(row: str) -> str | None:
@@ -175,7 +181,7 @@ def _verdict(change: revisions.Change) -> str:
         return "new"
     if change.now is None:
         return "gone"
-    about = METRICS.get(change.metric)
+    about = _about(change.metric)
     if about is None:
         return ""
     return "▲ better" if (change.now > change.before) == about.higher_is_better else "▼ worse"
