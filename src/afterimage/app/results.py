@@ -1,12 +1,12 @@
 """The page Results: the numbers, figures and curves of the current run, and what changed since another revision."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from afterimage import layout
 from afterimage import results as measured
 from afterimage.app import models, revisions, widgets
 from afterimage.results import METRICS, Metric
@@ -99,37 +99,42 @@ def _title(stem: str) -> str:
 
 
 def _training() -> None:
-    path = models.project() / "reports/tables/curves.csv"
-    lines = _curves(path) if path.is_file() else []
-    if not lines:
-        st.info("There are no training curves yet. `dvc repro report` gathers them.", icon=":material/info:")
+    families = [family for family in models.FAMILIES if models.trained(family)]
+    if not families:
+        st.info("Nothing is trained here yet. `make repro` trains all rows.", icon=":material/info:")
         return
-    names = list(dict.fromkeys(line["row"] for line in lines))
-    chosen = st.multiselect("Rows", names, default=names, key="curves")
-    if not chosen:
-        return
+    left, right = st.columns(2)
+    family = left.segmented_control(
+        "Family", families, default=families[0], format_func=str.capitalize, key="curves-family", required=True
+    )
+    curves = {
+        row: measured.read_csv(_curves(family, row)) for row in models.trained(family) if _curves(family, row).is_file()
+    }
+    columns = list(dict.fromkeys(name for lines in curves.values() for name in lines[0] if name != "epoch"))
+    best = next((name for name in columns if name.endswith("psnr")), columns[-1])
+    column = right.selectbox("Curve", columns, index=columns.index(best), format_func=_title, key=f"curve-{family}")
+    lines = [
+        {"row": row, "epoch": int(float(line["epoch"])), "value": float(line[column])}
+        for row, found in curves.items()
+        for line in found
+        if line.get(column)
+    ]
     import altair
 
-    data = altair.Data(values=[line for line in lines if line["row"] in chosen])
-    marks = altair.Chart(data, height=420).mark_line(point=True)
-    chart = marks.encode(
-        x=altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, grid=False)),
-        y=altair.Y("val_psnr:Q", title="PSNR of validation images in dB", scale=altair.Scale(zero=False)),
-        color=altair.Color(
-            "row:N", title=None, sort=chosen, legend=altair.Legend(orient="bottom", columns=4, labelLimit=240)
-        ),
-        tooltip=["row:N", "epoch:Q", altair.Tooltip("val_psnr:Q", format=".2f", title="dB")],
+    chart = altair.Chart(altair.Data(values=lines), height=420).mark_line(point=True)
+    legend = altair.Legend(orient="bottom", columns=4, labelLimit=240)
+    st.altair_chart(
+        chart.encode(
+            x=altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, grid=False)),
+            y=altair.Y("value:Q", title=_title(column), scale=altair.Scale(zero=False)),
+            color=altair.Color("row:N", title=None, sort=list(curves), legend=legend),
+            tooltip=["row:N", "epoch:Q", altair.Tooltip("value:Q", format=".4g", title=_title(column))],
+        )
     )
-    st.altair_chart(chart)
 
 
-def _curves(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [
-            {"row": line["row"], "epoch": int(float(line["epoch"])), "val_psnr": float(line["val_psnr"])}
-            for line in csv.DictReader(stream)
-            if line.get("val_psnr")
-        ]
+def _curves(family: str, row: str) -> Path:
+    return models.project() / layout.model(family, row) / "curves.csv"
 
 
 def _difference(now: revisions.Numbers) -> None:
