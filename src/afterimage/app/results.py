@@ -111,6 +111,9 @@ def _training() -> None:
         row: measured.read_csv(_curves(family, row)) for row in models.trained(family) if _curves(family, row).is_file()
     }
     columns = list(dict.fromkeys(name for lines in curves.values() for name in lines[0] if name != "epoch"))
+    if not columns:
+        st.info("These rows left no curves.", icon=":material/info:")
+        return
     best = next((name for name in columns if name.endswith("psnr")), columns[-1])
     column = right.selectbox("Curve", columns, index=columns.index(best), format_func=_title, key=f"curve-{family}")
     lines = [
