@@ -91,7 +91,7 @@ def send(page: Page, name: str, data: bytes, place: int = 0) -> None:
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
-    page.get_by_role("radio", name="Upload").click()
+    page.get_by_role("radio", name="Upload", exact=True).click()
     send(page, name, data)
 
 
