@@ -34,9 +34,9 @@ test: setup ## Run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
 browser: setup ## Find or install the browser that the tests of the web page need
-	@which chromium || which google-chrome || \
+	@which chromium || which chromium-browser || which google-chrome || \
 		if command -v apt-get >/dev/null; then $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; \
-		else $(BIN)/playwright install chromium; fi
+		else echo "there is no Chromium and no apt-get here: install Chromium by other means"; exit 1; fi
 
 lint: setup ## Check style, types and spelling
 	$(BIN)/ruff check .
