@@ -59,6 +59,22 @@ def rows(project: Path) -> None:
 
 
 @main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network, and asks for no password.",
+)
+@project_option
+def app(port: int, address: str, project: Path) -> None:
+    """Open the web page: what the trained rows make of pictures of your own."""
+    from afterimage.app import server
+
+    server.serve(project, address, port)
+
+
+@main.command()
 @click.argument("row")
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
