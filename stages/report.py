@@ -14,6 +14,8 @@ def main() -> None:
         encoders=params.section(stage.PARAMS, "encoders", report.EncoderNames),
         decoders=params.section(stage.PARAMS, "decoders", report.DecoderNames),
         inversions=params.section(stage.PARAMS, "inversions", report.InversionNames),
+        degradations=params.section(stage.PARAMS, "degradations", report.DegradationNames),
+        restorers=params.section(stage.PARAMS, "restorers", report.RestorerNames),
         holes=params.section(stage.PARAMS, "holes", report.HolesNames),
         inpainters=params.section(stage.PARAMS, "inpainters", report.InpainterNames),
         completers=params.section(stage.PARAMS, "completers", report.CompleterNames),

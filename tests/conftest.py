@@ -152,6 +152,10 @@ def shrink(params: dict[str, Any]) -> None:
     row = next(iter(params["inversions"].values()))
     changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
     params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
+    params["degradations"]["photos"]["baselines"] = ["identity", "gamma"]
+    row = params["restorers"]["photos-nafnet"]
+    training = {**row["training"], "epochs": 2, "batch": 4}
+    params["restorers"] = {"photos-nafnet": {**row, "width": 4, "training": training}}
     row = params["inpainters"]["pix2pix"]
     params["inpainters"] = {"pix2pix": {**row, "width": 4, "training": {**row["training"], "epochs": 2, "batch": 4}}}
     del params["datasets"]["photos-32"], params["holes"]["square-32"]

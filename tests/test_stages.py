@@ -27,6 +27,7 @@ PLACES = (
     layout.weights("*"),
     layout.features("*"),
     layout.holes("*"),
+    layout.degradations("*"),
     layout.model("*", "*"),
     layout.reconstructions("*", "*"),
     layout.metrics("*", "*"),
@@ -257,6 +258,7 @@ def test_every_parameter_that_dvc_yaml_names_is_there():
 def test_a_row_is_tracked_and_never_its_whole_section():
     pipeline, _ = load()
     sections = {"datasets", "encoders", "decoders", "inversions", "baselines", "holes", "inpainters"}
+    sections |= {"completers", "degradations", "restorers"}
     whole = {
         name: sections & set(stage.get("params", []))
         for name, stage in templates(pipeline).items()

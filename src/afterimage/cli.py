@@ -59,6 +59,22 @@ def rows(project: Path) -> None:
 
 
 @main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network, and asks for no password.",
+)
+@project_option
+def app(port: int, address: str, project: Path) -> None:
+    """Open the web page: what the trained rows make of pictures of your own."""
+    from afterimage.app import server
+
+    server.serve(project, address, port)
+
+
+@main.command()
 @click.argument("row")
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -330,3 +346,58 @@ def preset(name: str | None, project: Path) -> None:
     about = presets.about(folder, name)
     changes = presets.apply(project / "params.yaml", folder, name)
     click.echo(presets.described(name, about, changes))
+
+
+@main.command()
+@click.argument("row")
+@click.argument("input", type=click.Path(path_type=Path))
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="The file, or folder, to write.")
+@click.option("--faces", is_flag=True, help="Restore faces only; the rest stays as it is.")
+@click.option(
+    "--no-face",
+    type=click.Choice(["whole", "keep", "stop"]),
+    default="whole",
+    help="With --faces, where none is found: restore the whole frame (default), keep it as it is, or stop.",
+)
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    help="For clips: how much of the frame before is mixed in where nothing moves. Default: 0, off.",
+)
+@click.option("--side-by-side", is_flag=True, help="Write the input and the result beside each other.")
+@click.option("--overwrite", is_flag=True, help="Replace an output that is there.")
+@project_option
+def restore(
+    row: str,
+    input: Path,
+    out: Path,
+    faces: bool,
+    no_face: Any,
+    smooth: float,
+    side_by_side: bool,
+    overwrite: bool,
+    project: Path,
+) -> None:
+    """Restore INPUT with a trained ROW: a clip, an image, or a folder of images.
+
+    A clip keeps its sound, its times and its size. Given once more after an interruption, the command goes on.
+    """
+    from afterimage import layout, outputs, tables, video
+    from afterimage.apply.restorers import RestorerRow
+
+    tables.require_row(project, "restorers", row)
+    settings = video.Settings(faces, no_face, smooth, side_by_side)
+    network = RestorerRow(project, row)
+    weights = outputs.sha256(project / layout.model("restorers", row) / "model.safetensors")
+    try:
+        done = video.restore(input, out, network.frames, {"row": row, "model": weights}, settings, overwrite)
+    except KeyboardInterrupt:
+        sys.exit("afterimage: interrupted; the same command goes on")
+    for fault in done.faults:
+        click.echo(f"afterimage: {input}: {fault}", err=True)
+    unit = "image" if input.is_dir() or done.units == 1 else "frame"
+    plural = "" if done.units == 1 else "s"
+    click.echo(f"{input}: {done.units} {unit}{plural} -> {out}{f'; {done.words}' if done.words else ''}")
+    if done.faults:
+        sys.exit(f"afterimage: {input}: not all of it could be read as it should be")

@@ -51,10 +51,17 @@ def map(
     yield from progress(results, label, total)
 
 
-def progress(items: Iterable[Unit], label: str, total: int | None = None, unit: str = "shard") -> Iterator[Unit]:
-    """Pass items on and show how many have gone by: a live bar on a terminal, a line now and then in a log."""
+def progress(
+    items: Iterable[Unit], label: str, total: int | None = None, unit: str = "shard", done: int = 0
+) -> Iterator[Unit]:
+    """Pass items on and show how many have gone by: a live bar on a terminal, a line now and then in a log.
+
+    Args:
+        total: the number of items, those done before among them.
+        done: how many an earlier run did; they are not among `items`.
+    """
     live = sys.stderr.isatty()
-    yield from tqdm(items, label, total, unit=f" {unit}s", mininterval=0.1 if live else 30.0)
+    yield from tqdm(items, label, total, unit=f" {unit}s", mininterval=0.1 if live else 30.0, initial=done)
 
 
 def _here(jobs: int, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:

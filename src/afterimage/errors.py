@@ -21,6 +21,10 @@ class ShardError(AfterimageError):
     """A shard or its index is missing, broken or does not match its partner."""
 
 
+class SpaceError(AfterimageError):
+    """The disk has too little room for an output."""
+
+
 class CheckError(AfterimageError):
     """A validation gate found the data unfit for what comes after."""
 
@@ -47,6 +51,10 @@ class MetricError(AfterimageError):
 
 class HoleError(AfterimageError):
     """A mask or a box does not fit its image, or cannot be read."""
+
+
+class VideoError(AfterimageError):
+    """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""
 
 
 class SubmissionError(AfterimageError):

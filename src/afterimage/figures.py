@@ -213,6 +213,20 @@ def training_curves(
             _labels_at_the_end(panel, [c.values[-1] for c in curves], [c.label for c in curves], shades(curves))
 
 
+def parameter_histograms(path: Path, layers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
+    """A panel a layer: how its weights are spread, and a mark below for each bias."""
+    with _figure(path, 2.0 * len(layers) + 0.5, 2.3) as figure:
+        axes = figure.subplots(1, len(layers), squeeze=False)[0]
+        for panel, (name, (weights, biases)) in zip(axes, layers.items(), strict=True):
+            panel.hist(weights.ravel(), bins=31, color=BLUE)
+            bottom = -0.06 * panel.get_ylim()[1]
+            panel.plot(biases, [bottom] * biases.size, "|", color=RUST, markersize=7)
+            panel.set_title(name, loc="left", fontweight="bold", pad=8)
+            panel.locator_params(axis="both", nbins=4)
+            _quiet(panel)
+        axes[0].set_ylabel("weights")
+
+
 def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]) -> None:
     """Originals at the left, reconstructions beside them, and under each reconstruction its error map.
 

@@ -28,6 +28,11 @@ def holes(row: str) -> Path:
     return Path("data/observations/holes") / row
 
 
+def degradations(row: str) -> Path:
+    """A folder for each level of a row of `degradations`: shards of degraded frames, and what was drawn for them."""
+    return Path("data/observations/degradations") / row
+
+
 def model(family: str, row: str) -> Path:
     """A trained reconstructor: `model.safetensors`, `card.json`, `curves.csv`."""
     return Path("data/models") / family / row

@@ -32,6 +32,16 @@ def results(project: Path) -> list[dict[str, Any]]:
         for method in INVERSIONS:
             numbers = summary(project, "inversions", f"{name}/{method}")
             lines.append({"row": f"{name}/{method}", "reads": reads, "trained": "-", **numbers})
+    degradations = data.get("degradations") or {}
+    for name, row in (data.get("restorers") or {}).items():
+        trained = (project / layout.model("restorers", name) / "card.json").is_file()
+        about = {"reads": f"CCTV {row.get('degradations')}", "trained": "yes" if trained else "no"}
+        for level in degradations.get(row.get("degradations"), {}).get("levels", []):
+            lines.append({"row": f"{name}/{level}", **about, **summary(project, "restorers", f"{name}/{level}")})
+    for name, row in degradations.items():
+        for place in (f"{name}/{level}/{method}" for level in row["levels"] for method in row["baselines"]):
+            numbers = summary(project, "baselines-degradations", place)
+            lines.append({"row": place, "reads": "baseline", "trained": "-", **numbers})
     for family in ("inpainters", "completers"):
         for name, row in (data.get(family) or {}).items():
             trained = (project / layout.model(family, name) / "card.json").is_file()

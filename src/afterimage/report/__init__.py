@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import completers, decoders, inpainters, inversions, shared
+from afterimage.report import completers, decoders, inpainters, inversions, restorers, shared
 from afterimage.report.sections import (
     CompleterNames,
     DecoderNames,
+    DegradationNames,
     EncoderNames,
     HolesNames,
     InpainterNames,
     InversionNames,
     ReportRow,
+    RestorerNames,
     Sections,
 )
 from afterimage.results import METRICS, read_csv, read_json
@@ -28,17 +30,19 @@ from afterimage.sources import SPLITS, Dataset
 __all__ = [
     "CompleterNames",
     "DecoderNames",
+    "DegradationNames",
     "EncoderNames",
     "HolesNames",
     "InpainterNames",
     "InversionNames",
     "ReportRow",
+    "RestorerNames",
     "Sections",
     "write",
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions, inpainters, completers)
+FAMILIES = (decoders, inversions, inpainters, completers, restorers)
 """In the order of the page."""
 
 
@@ -75,7 +79,9 @@ def write(sections: Sections, out: Path) -> None:
 def _dataset(name: str, row: Dataset) -> dict[str, Any]:
     index = shards.load_index(layout.shards(name))
     samples = read_csv(layout.shards(name) / "samples.csv")
-    reasons = Counter(line["reason"] for line in read_csv(layout.shards(name) / "rejected.csv"))
+    rejected = read_csv(layout.shards(name) / "rejected.csv")
+    kinds = Counter(line["kind"] for line in rejected)
+    firsts = {line["kind"]: line for line in reversed(rejected)}
     images = {split: sorted({line["image"] for line in samples if line["split"] == split}) for split in SPLITS}
     groups = {split: len({line["group"] for line in samples if line["split"] == split}) for split in SPLITS}
     return {
@@ -88,7 +94,10 @@ def _dataset(name: str, row: Dataset) -> dict[str, Any]:
             for split in SPLITS
         ],
         "test_images": images[shared.SPLIT] if len(images[shared.SPLIT]) <= 12 else [],
-        "rejected": sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0])),
+        "rejected": [
+            {"kind": kind, "count": count, **firsts[kind]}
+            for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+        ],
     }
 
 
@@ -115,11 +124,8 @@ def _quality_table(path: Path, lines: Sequence[shared.Line]) -> None:
 
 def _curves_table(path: Path, lines: Sequence[shared.Line]) -> None:
     """A line an epoch of every row that was trained; columns that a row has not are empty."""
-    curves = {
-        (line.result.family, line.result.name): read_csv(file)
-        for line in lines
-        if (file := layout.model(line.result.family, line.result.name) / "curves.csv").is_file()
-    }
+    rows = dict.fromkeys((line.result.family, line.model) for line in lines)
+    curves = {row: read_csv(file) for row in rows if (file := layout.model(*row) / "curves.csv").is_file()}
     columns = list(dict.fromkeys(column for epochs in curves.values() for column in epochs[0]))
     outputs.write_csv(
         path,

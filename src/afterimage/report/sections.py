@@ -5,6 +5,7 @@ The whole class of a learned row imports torch, which takes seconds; the report 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -79,6 +80,25 @@ class CompleterNames(Row):
     holes: str
 
 
+class DegradationNames(Row):
+    """What the report needs of a row of `degradations`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    levels: dict[str, list[dict[str, Any]]]
+    baselines: list[str]
+
+
+class RestorerNames(Row):
+    """What the report needs of a row of `restorers`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    degradations: str
+    levels: list[str]
+
+
 @dataclass(frozen=True)
 class Sections:
     """The sections of params.yaml that the report is made from."""
@@ -90,6 +110,8 @@ class Sections:
     holes: Mapping[str, HolesNames]
     inpainters: Mapping[str, InpainterNames]
     completers: Mapping[str, CompleterNames]
+    degradations: Mapping[str, DegradationNames]
+    restorers: Mapping[str, RestorerNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow

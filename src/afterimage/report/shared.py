@@ -28,6 +28,11 @@ class Line(NamedTuple):
     layer: str = ""
     depth: int | None = None
 
+    @property
+    def model(self) -> str:
+        """The row whose network it is: a row that is measured several times has a slash and how behind its name."""
+        return self.result.name.partition("/")[0]
+
 
 def baselines(sections: Sections, dataset: str | None = None) -> list[Baseline]:
     """The baselines of a data set, or of all."""

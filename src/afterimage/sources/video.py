@@ -109,7 +109,7 @@ def _shots(stream: BinaryIO, rate: float) -> Iterator[Shot]:
             if not container.streams.video:
                 raise ImageError("no video in this file")
             track = container.streams.video[0]
-            _bounded(track.codec_context.width, track.codec_context.height)
+            bounded(track.codec_context.width, track.codec_context.height)
             track.thread_type = "AUTO"
             for frame in container.decode(track):
                 if frame.pts is None or frame.time_base is None:
@@ -121,8 +121,8 @@ def _shots(stream: BinaryIO, rate: float) -> Iterator[Shot]:
                     continue
                 if step > paths.LAST:
                     raise ImageError(f"more than {paths.LAST + 1} frames at this rate")
-                _bounded(frame.width, frame.height)
-                yield Shot(step, seconds - start, _png(frame))
+                bounded(frame.width, frame.height)
+                yield Shot(step, seconds - start, images.encode_png(pixels(frame)))
                 due = step + 1
     except (FFmpegError, OSError, ValueError) as error:
         raise ImageError(f"damaged clip: {getattr(error, 'strerror', None) or error}") from None
@@ -130,16 +130,18 @@ def _shots(stream: BinaryIO, rate: float) -> Iterator[Shot]:
         raise ImageError("no frames in this file")
 
 
-def _png(frame: "av.VideoFrame") -> bytes:
+def pixels(frame: "av.VideoFrame") -> images.Uint8:
+    """A frame as 8-bit RGB `[H, W, 3]`, upright, by the colour space that it is in."""
     from av.video.reformatter import Interpolation
 
     # Without these flags the last bits depend on the instructions that the processor has
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-    pixels = frame.reformat(format="rgb24", interpolation=flags).to_ndarray()
+    found = frame.reformat(format="rgb24", interpolation=flags).to_ndarray()
     turns = round(frame.rotation / 90) % 4
-    return images.encode_png(np.ascontiguousarray(np.rot90(pixels, turns)))
+    return np.ascontiguousarray(np.rot90(found, turns))
 
 
-def _bounded(width: int, height: int) -> None:
+def bounded(width: int, height: int) -> None:
+    """Raise ImageError for a frame that is larger than an image may be."""
     if width * height > images.MAX_PIXELS:
         raise ImageError(f"{width} x {height} px are more than the {images.MAX_PIXELS} px allowed")

@@ -1,0 +1,105 @@
+"""Restoring clips, images and folders of images, with anything that restores a batch of frames.
+
+    pictures.py   an image, or a folder of images
+    clips.py      a clip: decode, restore, encode, join, go on after an interruption
+    reading.py    a clip's properties and its frames
+    writing.py    pieces of a clip, and the clip that they make with the sound of the first
+    regions.py    where the restorer looks: at whole frames, or at faces
+    steady.py     smoothing over time, and the flicker before and after
+    work.py       what is unfinished, beside the output
+
+`restore` in this module picks the first or the second by what it is given.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from afterimage.errors import ImageError, VideoError
+from afterimage.images import Uint8, open_header
+
+Restore = Callable[[Uint8], Uint8]
+"""8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is. It takes large ones in tiles."""
+NoFace = Literal["whole", "keep", "stop"]
+NO_FACE: tuple[NoFace, ...] = get_args(NoFace)
+
+
+class Settings(NamedTuple):
+    """How a restorer is applied."""
+
+    faces: bool = False
+    """Restore faces only, and leave the rest as it is."""
+    no_face: NoFace = "whole"
+    """Where none is found: restore the whole frame, keep it as it is, or stop."""
+    smooth: float = 0.0
+    """How much of the frame before is mixed into one where nothing moves: 0 to below 1. For clips."""
+    side_by_side: bool = False
+    """Write the input beside what became of it."""
+
+
+class Outcome(NamedTuple):
+    """What was restored, in numbers and words for the one who asked."""
+
+    units: int
+    """Frames of a clip, or images."""
+    words: str
+    """What else there is to say, in a line."""
+    faults: list[str]
+    """What could not be read, a line each."""
+
+
+def restore(
+    path: Path, out: Path, restorer: Restore, about: dict[str, Any], settings: Settings, overwrite: bool = False
+) -> Outcome:
+    """Restore a clip, an image or a folder of images.
+
+    A run that was interrupted goes on where it was when it is asked for once more; what comes out is the same. Work
+    of other settings, another input or another model begins anew.
+
+    Args:
+        out: a file, or a folder if `path` is one.
+        about: what tells this restorer from others, as JSON.
+        overwrite: whether `out` may be there; other files in a folder stay.
+
+    Raises:
+        VideoError: `path` cannot be read as any of these, or `out` cannot be written.
+    """
+    from afterimage.video import clips, pictures
+
+    if not 0 <= settings.smooth < 1:
+        raise VideoError(f"smooth {settings.smooth:g}: expected 0 (off) to below 1")
+    if not path.exists():
+        raise VideoError(f"{path}: there is no such file or folder")
+    _check_out(path, out, overwrite)
+    if path.is_dir():
+        return pictures.folder(path, out, restorer, about, settings)
+    if is_picture(path):
+        return pictures.single(path, out, restorer, settings)
+    return clips.restore(path, out, restorer, about, settings)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is an image: by its extension, and where that says nothing, by how it begins."""
+    from afterimage.sources import paths, video
+
+    if path.suffix.lower() in (*paths.EXTENSIONS, *video.EXTENSIONS):
+        return paths.is_image(path.name)
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    try:
+        open_header(head)
+    except ImageError:
+        return False
+    return True
+
+
+def _check_out(path: Path, out: Path, overwrite: bool) -> None:
+    source, target = path.resolve(), out.resolve()
+    if source == target or (path.is_dir() and (source in target.parents or target in source.parents)):
+        raise VideoError(f"{out}: the output would lie in the input, or the input in it")
+    if not out.exists():
+        return
+    if out.is_dir() != path.is_dir():
+        raise VideoError(f"{out}: {'a folder' if out.is_dir() else 'a file'}, expected the name of the other kind")
+    if not overwrite:
+        raise VideoError(f"{out}: this output is there already; --overwrite replaces it")

@@ -1,0 +1,137 @@
+"""Restoring an image, or a folder of images by the rules of `sources.paths`. Pixels are read by those of `images`."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from afterimage import engine, images, outputs, sources
+from afterimage.errors import ImageError, VideoError
+from afterimage.sources import folder as folders
+from afterimage.sources import paths
+from afterimage.video import Outcome, Restore, Settings, regions, work
+
+FORMATS = {
+    ".bmp": "BMP",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+
+
+def single(path: Path, out: Path, restorer: Restore, settings: Settings) -> Outcome:
+    """Restore an image file; the extension of `out` says in which format it is written.
+
+    Raises:
+        VideoError: it cannot be read, or there is no such format.
+    """
+    form = FORMATS.get(out.suffix.lower())
+    if form is None:
+        raise VideoError(f"{out}: an image is written as {', '.join(FORMATS)}, found {out.suffix or 'no extension'}")
+    _still(path, settings)
+    try:
+        image = images.decode(path.read_bytes())
+        result, found = _restored(image, restorer, settings)
+    except (ImageError, VideoError) as error:
+        raise VideoError(f"{path}: {error}") from None
+    with outputs.file(out) as unnamed:
+        Image.fromarray(result).save(unnamed, form, **({"quality": 95} if form in ("JPEG", "WEBP") else {}))
+    return Outcome(1, _words(0 if found else 1, 1, settings), [])
+
+
+def folder(path: Path, out: Path, restorer: Restore, about: dict[str, Any], settings: Settings) -> Outcome:
+    """Restore all images of a folder, however deep, as PNGs of the same names; what cannot be read is passed over.
+
+    Raises:
+        VideoError: there are none, two would get one name, or a face is missing where the settings ask for one.
+    """
+    _still(path, settings)
+    names = paths.chosen(folders.walk(path, paths.EXTENSIONS), None)
+    if not names:
+        raise VideoError(f"{path}: no images in this folder (looked for {', '.join(paths.EXTENSIONS)})")
+    targets = _targets(names)
+    job = {"input": _listed(path, names), "restorer": about, "settings": settings._asdict()}
+    faults: list[str] = []
+    done = faceless = new = 0
+    with work.folder(out, job) as unfinished:
+        made = unfinished / "images"
+        made.mkdir(exist_ok=True)
+        for name in engine.progress(names, f"restore {path.name}", len(names), "image"):
+            if (made / targets[name]).exists():
+                done += 1
+                continue
+            try:
+                image = images.decode(sources.read(partial(folders.read, path.resolve(), name)))
+            except ImageError as error:
+                faults.append(f"{paths.printable(name)}: {error}")
+                continue
+            try:
+                result, found = _restored(image, restorer, settings)
+            except VideoError as error:
+                raise VideoError(f"{path / name}: {error}") from None
+            with outputs.file(made / targets[name]) as unnamed:
+                unnamed.write_bytes(images.encode_png(result))
+            new, faceless = new + 1, faceless + (not found)
+        if not done + new:
+            raise VideoError(f"{path}: none of its {len(names)} images can be read; the first: {faults[0]}")
+        _publish(made, out)
+    return Outcome(done + new, _words(faceless, new, settings), faults)
+
+
+def _restored(image: Image.Image, restorer: Restore, settings: Settings) -> tuple[images.Uint8, bool]:
+    frames = np.asarray(image)[None]
+    result, found = regions.apply(restorer, frames, settings)
+    return (np.concatenate([frames, result], axis=2) if settings.side_by_side else result)[0], found
+
+
+def _still(path: Path, settings: Settings) -> None:
+    if settings.smooth:
+        raise VideoError(f"{path}: smoothing over time needs a clip")
+
+
+def _targets(names: Sequence[str]) -> dict[str, str]:
+    """What each is called when it is restored."""
+    targets = {name: f"{paths.stem(name)}.png" for name in names}
+    taken: dict[str, str] = {}
+    for name, target in targets.items():
+        if taken.setdefault(target, name) != name:
+            raise VideoError(f"{paths.printable(taken[target])} and {paths.printable(name)}: both would be {target}")
+    return targets
+
+
+def _listed(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What tells a folder from one whose images have changed, without reading them."""
+
+    def lines() -> Iterator[str]:
+        for name in names:
+            found = (path / name).lstat()
+            yield f"{name} {found.st_size} {found.st_mtime_ns}\n"
+
+    digest = hashlib.sha256("".join(lines()).encode("utf-8", "surrogateescape"))
+    return {**work.described(path), "images": digest.hexdigest()}
+
+
+def _publish(made: Path, out: Path) -> None:
+    """Move what is finished to where it was asked for; other files of a folder that is there stay."""
+    if not out.exists():
+        made.replace(out)
+        return
+    for file in sorted(made.rglob("*")):
+        if file.is_file():
+            target = out / file.relative_to(made)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+
+
+def _words(faceless: int, units: int, settings: Settings) -> str:
+    if not faceless:
+        return ""
+    fate = {"whole": "restored whole", "keep": "kept as it is", "stop": ""}[settings.no_face]
+    return f"no face found in {faceless} of {units}: {fate}"
