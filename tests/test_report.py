@@ -49,8 +49,6 @@ restorers: {}
 holes: {}
 inpainters: {}
 completers: {}
-degradations: {}
-restorers: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
