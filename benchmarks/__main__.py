@@ -14,7 +14,18 @@ from tabulate import tabulate
 from afterimage.errors import AfterimageError
 from benchmarks.measuring import Line
 
-NAMES = ("extract", "steps", "writing", "memory", "commands", "quality", "inversion", "inpainting", "video")
+NAMES = (
+    "extract",
+    "steps",
+    "writing",
+    "memory",
+    "commands",
+    "quality",
+    "inversion",
+    "inpainting",
+    "completion",
+    "video",
+)
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import encoded, shards_of
+from pictures import encoded, noise, shards_of
 from PIL import Image
 
-from afterimage import params, shards
+from afterimage import images, params, shards
 from afterimage.errors import HoleError, ParamsError, ShardError
 from afterimage.observations import holes
 from afterimage.observations.holes import HoledImages, HolesRow, StoredHoles, draw
@@ -151,3 +151,32 @@ def test_training_draws_anew_and_validation_does_not(images, tmp_path):
     assert first["masks"][1:].equal(train.__getitems__([(0, 3)])["masks"])  # whatever else is in the batch
     val = HoledImages(images, "val", row("boxes"), tmp_path / "holes")
     assert val.__getitems__([(0, 1)])["masks"].equal(val.__getitems__([(7, 1)])["masks"])
+
+
+def test_what_covers_an_input_is_found_by_its_target(tmp_path):
+    folder = tmp_path / "images"
+    described, expected = {}, {}
+    for split in ("train", "val", "test"):
+        path = folder / f"{split}-000000.tar"
+        with shards.writer(path) as put:
+            for number in range(2):
+                key = f"{split}{number}"
+                original = np.maximum(np.asarray(noise(32, 32)), 60)
+                expected[key] = np.zeros((32, 32), bool)
+                expected[key][5 + number : 15, 8:20] = True
+                occluded = np.where(expected[key][..., None], np.uint8(0), original)
+                put(f"{key}.png", images.encode_png(original))
+                put(f"{key}.input.png", images.encode_png(occluded))
+        described[split] = [shards.describe(path)]
+    mine = row("pairs")
+    shards.write_index(folder, {"dataset": "mine", "size": 32}, described)
+    with pytest.raises(HoleError, match="its images are no pairs, which holes of the shape `pairs` are found in"):
+        holes.write(mine, "two", folder, tmp_path / "holes")
+    shards.write_index(folder, {"dataset": "mine", "size": 32, "pairs": True}, described)
+    holes.write(mine, "two", folder, tmp_path / "holes")
+    for split in ("train", "val", "test"):
+        held = holes.HoledImages(folder, split, mine, tmp_path / "holes")
+        for number in range(2):
+            np.testing.assert_array_equal(held.mask(number, 3, 32, 32), expected[f"{split}{number}"])
+    with pytest.raises(HoleError, match="`a` has no input beside it"):
+        holes.draw(mine, "a", None, 32, 32)

@@ -14,7 +14,7 @@ SIDE = 6
 def network(arch: str, likelihood: str = "logistics", residual: bool = True, trunk: bool = False) -> PixelRnn:
     torch.manual_seed(1)
     words = likelihoods.make(likelihood, 2 if likelihood == "logistics" else None)
-    return PixelRnn(arch, 24, 2, 3, 96, residual, 0.0, words, (4, 1) if trunk else None).double().eval()
+    return PixelRnn(arch, 48, 2, 3, 48, residual, 0.0, words, (4, 1) if trunk else None).double().eval()
 
 
 def depends(net: PixelRnn) -> Tensor:

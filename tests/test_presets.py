@@ -21,6 +21,7 @@ from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
 from afterimage.reconstructors.inversion import InversionRow
 from afterimage.reconstructors.pix2pix import InpainterRow
+from afterimage.reconstructors.pixelrnn.completer import CompleterRow
 from afterimage.reconstructors.restorer import RestorerRow
 from afterimage.report.sections import ReportRow
 
@@ -34,6 +35,7 @@ ROWS: dict[str, Any] = {
     "degradations": DegradationRow,
     "restorers": RestorerRow,
     "inpainters": InpainterRow,
+    "completers": CompleterRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}

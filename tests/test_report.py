@@ -48,6 +48,7 @@ degradations: {}
 restorers: {}
 holes: {}
 inpainters: {}
+completers: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -69,6 +70,9 @@ def sections(**changes: object) -> report.Sections:
         "inversions": {},
         "holes": {},
         "inpainters": {},
+        "completers": {},
+        "degradations": {},
+        "restorers": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),

@@ -56,6 +56,9 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> report.Sections
         encoders={},
         decoders={},
         inversions={},
+        holes={},
+        inpainters={},
+        completers={},
         degradations={
             "cctv": report.DegradationNames(dataset="photos", levels=LEVELS, baselines=list(BASELINES)),
         },

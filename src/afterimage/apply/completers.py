@@ -80,7 +80,7 @@ class CompleterRow:
             chosen = holes[inside]
             for sample, completion in zip(drawn, found, strict=True):
                 sample[inside][chosen] = completion[chosen]
-        spread = (drawn / 255).std(0).mean(-1).astype(np.float32)
+        spread = np.where(missing, (drawn / 255).std(0).mean(-1), 0).astype(np.float32)
         return Completion(Image.fromarray(completing.mean(drawn)), [Image.fromarray(each) for each in drawn], spread)
 
     def _through(self, pixels: images.Uint8, mask: Mask, seed: int, keys: list[str], heat: float) -> images.Uint8:

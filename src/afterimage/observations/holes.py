@@ -7,7 +7,7 @@ key, epoch); validation and test have one fixed mask a sample, which the stage d
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from afterimage import images, outputs, randomness, shards
 from afterimage.errors import HoleError, ShardError
-from afterimage.observations import masks
+from afterimage.observations import masks, occlusions
 from afterimage.observations.masks import Box, Mask
 from afterimage.params import Row
 
@@ -188,6 +188,15 @@ class File(HolesRow):
         return masks.check(_mask_file(self.path, self.sha256, self.missing), height, width, self.path)
 
 
+class Pairs(HolesRow):
+    """What covers the inputs of a data set of pairs, found by comparing each with its target, as `occlusions` does."""
+
+    shape: Literal["pairs"]
+
+    def draw(self, random: np.random.Generator, key: str, height: int, width: int) -> Mask:
+        raise HoleError(f"`{key}` has no input beside it; the shape `pairs` is for data sets whose images are pairs")
+
+
 SHAPES: dict[str, type[HolesRow]] = {
     "boxes": Boxes,
     "corners": Corners,
@@ -196,6 +205,7 @@ SHAPES: dict[str, type[HolesRow]] = {
     "strokes": Strokes,
     "csv": Csv,
     "file": File,
+    "pairs": Pairs,
 }
 
 
@@ -221,16 +231,19 @@ def write(row: HolesRow, name: str, shards_dir: Path, out_dir: Path) -> None:
     """
     index = shards.load_index(shards_dir)
     size = index["size"]
+    paired = _paired(row, index, shards_dir)
     written: dict[str, list[shards.Shard]] = {}
     with outputs.folder(out_dir) as folder:
         for split in FIXED:
             samples = shards.read(shards_dir, split)
+            inputs = shards.read(shards_dir, split, shards.INPUT) if paired else repeat((None, None, None))
             written[split] = []
             for shard in index["splits"][split]["shards"]:
                 path = folder / shard["name"]
                 with shards.writer(path) as put:
-                    for key, _, _ in islice(samples, shard["samples"]):
-                        put(f"{key}.png", images.encode_png(Image.fromarray(draw(row, key, None, size, size))))
+                    for (key, data, _), (_, cover, _) in islice(zip(samples, inputs, strict=False), shard["samples"]):
+                        mask = draw(row, key, None, size, size) if cover is None else _of_pair(cover, data, key)
+                        put(f"{key}.png", images.encode_png(Image.fromarray(mask)))
                 written[split].append(shards.describe(path, shard["samples"]))
         about = {
             "holes": name,
@@ -272,6 +285,8 @@ class HoledImages:
 
     def __init__(self, shards_dir: Path, split: str, row: HolesRow, stored: Path):
         self.images = shards.Table(shards_dir, split)
+        paired = split == "train" and _paired(row, self.images.index, shards_dir)
+        self.inputs = shards.Table(shards_dir, split, shards.INPUT) if paired else None
         self.row = row
         self.stored = None if split == "train" else StoredHoles(stored, split)
 
@@ -289,6 +304,8 @@ class HoledImages:
     def mask(self, position: int, epoch: int, height: int, width: int) -> Mask:
         """The mask `[H, W]` of a sample in an epoch, or its fixed one."""
         key = self.keys[position]
+        if self.inputs is not None:
+            return _of_pair(self.inputs.bytes(position), self.images.bytes(position), key)
         if self.stored is None:
             return draw(self.row, key, epoch, height, width)
         return masks.check(self.stored[key], height, width, key)
@@ -300,6 +317,18 @@ class HoledImages:
         pixels = np.stack([self.pixels(position) for _, position in positions])
         drawn = np.stack([self.mask(position, epoch, *pixels.shape[1:3]) for epoch, position in positions])
         return {"images": images.to_tensor(pixels), "masks": torch.from_numpy(drawn)[:, None].float()}
+
+
+def _paired(row: HolesRow, index: shards.Index, shards_dir: Path) -> bool:
+    """Whether a row's masks come from pairs, which the images then have to be."""
+    if isinstance(row, Pairs) and not index.get("pairs"):
+        raise HoleError(f"{shards_dir}: its images are no pairs, which holes of the shape `pairs` are found in")
+    return isinstance(row, Pairs)
+
+
+def _of_pair(occluded: bytes, original: bytes, key: str) -> Mask:
+    pixels = [np.asarray(images.decode(data)) for data in (occluded, original)]
+    return occlusions.from_pair(pixels[0], pixels[1], key)
 
 
 def _pixels(share: float, height: int, width: int) -> int:

@@ -7,6 +7,7 @@ one size, with one black square in each occluded image. JPEG leaves neither its 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL.Image import Image
 
 from afterimage.errors import HoleError
@@ -19,6 +20,8 @@ DIFFERENT = 32
 """Levels by which a pixel differs from its original's; JPEG alone moves few by as much."""
 BLACK = 24
 """Levels up to which a pixel of a JPEG counts as black."""
+GREY = 3 * BLACK
+"""The same for the line of px around a black square, into which JPEG spreads what lies beside."""
 FULL = 0.9
 """Share of a line, or of what differs, that counts as all of it; the rest is JPEG's."""
 SMALLEST = 4
@@ -75,9 +78,9 @@ def from_pair(occluded: Uint8, original: Uint8, name: str) -> Mask:
         raise HoleError(f"{name}: nothing covers it: it is like its original")
     # What was dark already does not differ, so a black square comes in pieces: its box tells
     where = ndimage.find_objects(covered.astype(int))[0]
-    dark = np.zeros_like(covered)
-    dark[where] = occluded[where].max(-1) <= BLACK
-    box = _black_box(dark)
+    levels = np.full_like(occluded[..., 0], 255)
+    levels[where] = occluded[where].max(-1)
+    box = _black_box(levels)
     mask = _of(box, covered) if box is not None else covered
     if (mask & covered).sum() < FULL * covered.sum():  # another shape, or another colour
         mask = ndimage.binary_fill_holes(covered)
@@ -90,45 +93,55 @@ def black_square(image: Uint8, name: str) -> Mask:
     Raises:
         HoleError: there is none, or several of like size.
     """
-    dark = image.max(-1) <= BLACK
-    box = _black_box(dark)
+    levels = image.max(-1)
+    box = _black_box(levels)
     if box is None:
         raise HoleError(f"{name}: no black square found; give its mask or its original")
-    mask = _of(box, dark)
-    other = _black_box(dark & ~mask)
+    mask = _of(box, levels)
+    other = _black_box(np.where(mask, np.uint8(255), levels))
     if other is not None and 2 * _area(other) > _area(box):
         raise HoleError(f"{name}: black boxes at {box} and at {other}; give a mask that says which is missing")
     return check(mask, mask.shape[0], mask.shape[1], name)
 
 
-def _black_box(dark: Mask) -> Box | None:
-    """The box around the largest dark square, as far as its sides are dark; None if it is smaller than `SMALLEST`."""
+def _black_box(levels: npt.NDArray[np.uint8]) -> Box | None:
+    """The box around the largest dark square, as far as its sides are dark; None if it is smaller than `SMALLEST`.
+
+    Args:
+        levels: the brightest channel of each pixel, `[H, W]`.
+    """
     from scipy import ndimage
 
-    height, width = dark.shape
+    dark = levels <= BLACK
     # How far each pixel is from the nearest that is not dark, or from the edge, by steps in eight directions
     reach = ndimage.distance_transform_cdt(np.pad(dark, 1), "chessboard")[1:-1, 1:-1]
     y, x = np.unravel_index(reach.argmax(), reach.shape)
     radius = int(reach[y, x]) - 1
-    left, top, right, bottom = int(x) - radius, int(y) - radius, int(x) + radius + 1, int(y) + radius + 1
-    if reach[y, x] == 0 or right - left < SMALLEST - 1:
+    box = Box(int(x) - radius, int(y) - radius, int(x) + radius + 1, int(y) + radius + 1)
+    if reach[y, x] == 0 or box.right - box.left < SMALLEST - 1:
         return None
-    grown = True
-    while grown:
-        grown = False
-        if left > 0 and dark[top:bottom, left - 1].mean() > FULL:
-            left, grown = left - 1, True
-        if right < width and dark[top:bottom, right].mean() > FULL:
-            right, grown = right + 1, True
-        if top > 0 and dark[top - 1, left:right].mean() > FULL:
-            top, grown = top - 1, True
-        if bottom < height and dark[bottom, left:right].mean() > FULL:
-            bottom, grown = bottom + 1, True
-    box = Box(left, top, right, bottom)
-    return box if min(right - left, bottom - top) >= SMALLEST else None
+    while (wider := _wider(box, dark)) != box:
+        box = wider
+    box = _wider(box, levels <= GREY)
+    return box if min(box.right - box.left, box.bottom - box.top) >= SMALLEST else None
 
 
-def _of(box: Box, like: Mask) -> Mask:
+def _wider(box: Box, dark: Mask) -> Box:
+    """The box with a line more on each side where that line is dark."""
+    height, width = dark.shape
+    left, top, right, bottom = box
+    if left > 0 and dark[top:bottom, left - 1].mean() > FULL:
+        left -= 1
+    if right < width and dark[top:bottom, right].mean() > FULL:
+        right += 1
+    if top > 0 and dark[top - 1, left:right].mean() > FULL:
+        top -= 1
+    if bottom < height and dark[bottom, left:right].mean() > FULL:
+        bottom += 1
+    return Box(left, top, right, bottom)
+
+
+def _of(box: Box, like: npt.NDArray[np.generic]) -> Mask:
     mask = np.zeros(like.shape, dtype=bool)
     mask[box.top : box.bottom, box.left : box.right] = True
     return mask

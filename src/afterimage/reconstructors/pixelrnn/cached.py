@@ -54,7 +54,7 @@ class Sampler:
     ) -> tuple[Floats | None, Floats | None]:
         """The trunk's features and its guess, once for all completions of an image: `[H, W, N, ..]` of the window."""
         with torch.inference_mode():
-            tensors = torch.from_numpy(images).movedim(-1, 1).double() / 255
+            tensors = torch.tensor(images).movedim(-1, 1).double() / 255
             evidence = self.network.evidence(tensors, torch.from_numpy(masks[:, None]).double())
         if evidence is None:
             return None, None
