@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset test lint bench reproducibility
+.PHONY: help setup repro preset app test browser lint bench reproducibility lock
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -23,11 +24,19 @@ repro: setup ## Rebuild everything that is out of date and print the results
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/afterimage rows
 
+app: setup ## Open the web page on this machine: http://127.0.0.1:8501
+	$(BIN)/afterimage app
+
 preset: setup ## List the presets, or set one up: make preset NAME=pretrained
 	@$(BIN)/afterimage preset $(NAME)
 
 test: setup ## Run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+browser: setup ## Find or install the browser that the tests of the web page need
+	@which chromium || which chromium-browser || which google-chrome || \
+		if command -v apt-get >/dev/null; then $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; \
+		else echo "there is no Chromium and no apt-get here: install Chromium by other means"; exit 1; fi
 
 lint: setup ## Check style, types and spelling
 	$(BIN)/ruff check .

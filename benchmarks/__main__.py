@@ -14,7 +14,7 @@ from tabulate import tabulate
 from afterimage.errors import AfterimageError
 from benchmarks.measuring import Line
 
-NAMES = ("extract", "steps", "writing", "memory", "commands", "video", "quality")
+NAMES = ("extract", "steps", "writing", "memory", "commands", "quality", "inversion", "inpainting", "video")
 
 
 def main() -> None:

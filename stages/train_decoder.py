@@ -2,20 +2,22 @@
 
 from afterimage import layout, params, stage
 from afterimage.observations.encoders import Encoder, EncoderRow
+from afterimage.observations.features import encoder_of
 from afterimage.reconstructors import decoder
 
 
 def main(key: str) -> None:
     row = params.row(stage.PARAMS, "decoders", key, decoder.DecoderRow)
-    encoder = None
-    if row.loss.perceptual:
+    layers = [layout.features(row.encoder) / layer for layer in row.layers]
+    encoder = encoder_of(layers, layout.weights(row.encoder))
+    if encoder is None and row.loss.perceptual:
         arch = params.row(stage.PARAMS, "encoders", row.encoder, EncoderRow).arch
         encoder = Encoder(arch, row.layers)
         encoder.load(layout.weights(row.encoder))
     decoder.train(
         key,
         row,
-        [layout.features(row.encoder) / layer for layer in row.layers],
+        layers,
         layout.shards(row.dataset),
         encoder,
         layout.model(decoder.FAMILY, key),

@@ -156,6 +156,13 @@ def shrink(params: dict[str, Any]) -> None:
     row = params["restorers"]["photos-nafnet"]
     training = {**row["training"], "epochs": 2, "batch": 4}
     params["restorers"] = {"photos-nafnet": {**row, "width": 4, "training": training}}
+    row = params["inpainters"]["pix2pix"]
+    params["inpainters"] = {"pix2pix": {**row, "width": 4, "training": {**row["training"], "epochs": 2, "batch": 4}}}
+    del params["datasets"]["photos-32"], params["holes"]["square-32"]
+    row = params["completers"]["photos-hybrid"]
+    small = {"width": 6, "layers": 1, "head": 6, "components": 2, "trunk": {"width": 4, "rounds": 1, "guess": 10.0}}
+    changed = {"dataset": "photos", "holes": "two-boxes", "samples": 2, **small}
+    params["completers"] = {"small": {**row, **changed, "training": {**row["training"], "epochs": 1, "batch": 4}}}
     params["baselines"] = {"photos": params["baselines"]["photos"]}
     params["metrics"]["bootstrap"] = 100
     if "report" in params:

@@ -106,8 +106,8 @@ class Project:
             ["key", "split", "shard", "image", "group"],
             [(s.key, s.split, s.shard, s.image, s.group) for s in samples],
         )
-        refused = [(f"bad{n}.jpg", "the file is empty") for n in range(rejected)]
-        write_table(self.shards / "rejected.csv", ["origin", "reason"], refused)
+        refused = [(f"bad{n}.jpg", "empty", "the file is empty") for n in range(rejected)]
+        write_table(self.shards / "rejected.csv", ["origin", "kind", "reason"], refused)
         self.raw.mkdir()
         write_table(
             self.raw / "manifest.csv",

@@ -132,6 +132,34 @@ def test_training_beats_one_colour_and_gives_the_same_bytes_twice(arch: str, sto
     assert psnr_of(tmp_path / "out", images) > float((-10 * np.log10(one_colour)).mean()) + 1
 
 
+@pytest.mark.parametrize("perceptual", [0.0, 0.1])
+def test_training_without_stored_features_comes_to_the_same(
+    perceptual: float, store, images, encoder, tmp_path
+) -> None:
+    mine = row(loss=dict(pixel=1.0, perceptual=perceptual, total_variation=0.0))
+    plain = dict(
+        arch="vgg11", weights="random", sha256=None, seed=0, dataset="mine", layers=LAYERS, dtype="float16", batch=8
+    )
+    alone = EncoderRow.model_validate({**plain, "store": False})
+    about = {"arch": "vgg11", "weights": "abc", "weights_origin": "random, seed 0"}
+    features.extract(encoder, alone, "vgg11", about, images, tmp_path / "alone")
+    for name, folder, needed in (
+        ("stored", store, encoder if perceptual else None),
+        ("alone", tmp_path / "alone", encoder),
+    ):
+        model = trained(folder, images, tmp_path / name, mine, needed)
+        decoder.reconstruct(model, [folder / "relu2_1"], images, tmp_path / name / "out", 4, encoder)
+    stored, computed = (shards.read(tmp_path / name / "out", "test") for name in ("stored", "alone"))
+    for (_, one, _), (_, other, _) in zip(stored, computed, strict=True):
+        both = [np.asarray(decoder.images.decode(data)).astype(int) for data in (one, other)]
+        assert np.abs(both[0] - both[1]).max() <= 2
+    curves = [(tmp_path / name / "model/curves.csv").read_text().splitlines() for name in ("stored", "alone")]
+    for one, other in zip(*curves, strict=True):
+        if one[0].isdigit():
+            numbers = [np.array(line.split(","), dtype=float) for line in (one, other)]
+            np.testing.assert_allclose(numbers[0], numbers[1], rtol=0.02)
+
+
 def test_the_card_says_what_is_needed_to_use_the_model(store: Path, images: Path, tmp_path: Path) -> None:
     folder = trained(store, images, tmp_path, row())
     network, card = decoder.load(folder)

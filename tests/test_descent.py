@@ -23,6 +23,31 @@ def test_lbfgs_finds_the_bottom_of_each_bowl_by_itself(rows: list[int]) -> None:
     torch.testing.assert_close(descent.state["point"], bottom, atol=1e-3, rtol=0)
 
 
+def test_lbfgs_goes_where_the_two_loops_of_the_textbook_go() -> None:
+    """Nocedal and Wright 2006, algorithm 7.4, from the moves that were accepted."""
+    scales, bottom = (part[:1].double() for part in quadratic(1))
+    values = torch.zeros_like(bottom)
+    descent = Lbfgs(values, 0.01, 30)
+    history: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for _ in range(8):
+        before = (descent.state["point"], descent.state["slope"])
+        values = descent.step(values, (scales * (values - bottom).square()).sum(1), 2 * scales * (values - bottom))
+        move, bend = (descent.state[name] - old for name, old in zip(("point", "slope"), before, strict=True))
+        if float((move * bend).sum()) > 0:
+            history.append((move, bend))
+    direction = -descent.state["slope"]
+    weights = []
+    for move, bend in reversed(history):
+        weights.append((move * direction).sum() / (move * bend).sum())
+        direction = direction - weights[-1] * bend
+    move, bend = history[-1]
+    direction = direction * (move * bend).sum() / bend.square().sum()
+    for (move, bend), weight in zip(history, reversed(weights), strict=True):
+        direction = direction + (weight - (bend * direction).sum() / (move * bend).sum()) * move
+    assert 2 < len(history) <= 8
+    torch.testing.assert_close(descent.state["direction"], direction, rtol=1e-6, atol=1e-9)
+
+
 def test_lbfgs_never_moves_uphill_and_survives_what_is_not_finite() -> None:
     values = torch.full((2, 3), 2.0)
     descent = Lbfgs(values, 100.0, 50)  # far too far: the first trials leave the domain

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import torch
 import webdataset
 from torch.utils.data import DataLoader
 
-from afterimage import outputs, shards, weights
-from afterimage.errors import ShardError
+from afterimage import checks, outputs, shards, weights
+from afterimage.errors import ShardError, SpaceError
 from afterimage.images import to_tensor
 from afterimage.observations import features
+from afterimage.observations.arrays import SCALE, from_npy, stored_bytes, to_npy
 from afterimage.observations.encoders import Encoder, EncoderRow, trunk
 
 LAYERS = ["relu1_1", "relu2_1"]
@@ -109,15 +111,156 @@ def test_pairs_cross_into_the_workers_of_a_loader(store: Path, images: Path) -> 
         assert torch.equal(expected["features"][0], found["features"][0])
 
 
-@pytest.mark.parametrize("data", [b"", b"not an array", features.to_npy(np.zeros(3))[:-1], b"\x93NUMPY\x01\x00"])
+@pytest.mark.parametrize("data", [b"", b"not an array", to_npy(np.zeros(3))[:-1], b"\x93NUMPY\x01\x00"])
 def test_damaged_arrays_are_named(data: bytes) -> None:
     with pytest.raises(ShardError, match="cat: not an array"):
-        features.from_npy(data, "cat")
+        from_npy(data, "cat")
 
 
 def test_npy_is_numpy_s_own(tmp_path: Path) -> None:
     array = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
     path = tmp_path / "x.npy"
-    path.write_bytes(features.to_npy(array))
+    path.write_bytes(to_npy(array))
     np.testing.assert_array_equal(np.load(path), array)
-    np.testing.assert_array_equal(features.from_npy(path.read_bytes(), "x"), array)
+    np.testing.assert_array_equal(from_npy(path.read_bytes(), "x"), array)
+
+
+# Size on disk
+
+
+def test_8_bits_say_their_error_and_keep_it(store: Path, images: Path, encoder: Encoder, tmp_path: Path) -> None:
+    about = {"weights": "abc"}
+    for name in ("once", "twice"):
+        features.extract(encoder, row(dtype="uint8"), "mine", about, images, tmp_path / name)
+    for layer, share in (("relu1_1", 0.51), ("relu2_1", 0.51)):
+        folder = tmp_path / "once" / layer
+        index, floats = shards.load_index(folder), shards.load_index(store / layer)
+        assert (index["dtype"], index["shape"]) == ("uint8", floats["shape"])
+        for split in index["splits"]:
+            for shard, wide in zip(index["splits"][split]["shards"], floats["splits"][split]["shards"], strict=True):
+                assert shard["bytes"] < share * wide["bytes"] + 20_000
+                assert (folder / shard["name"]).read_bytes() == (
+                    tmp_path / "twice" / layer / shard["name"]
+                ).read_bytes()
+        errors, values = [], []
+        for split in index["splits"]:
+            pairs = features.FeaturePairs([folder], images, split)
+            positions = range(len(pairs))
+            with torch.inference_mode():
+                true = encoder(to_tensor(pairs.pixels(positions)))[layer]
+            found = pairs.layer(0, positions)
+            assert found.dtype == torch.float32
+            steps = (true.amax((2, 3), keepdim=True) - true.amin((2, 3), keepdim=True)) / 255
+            assert bool(((found - true).abs() <= 0.501 * steps + 1e-6).all())
+            errors.append((found - true).flatten())
+            values.append(true.flatten())
+        off, true = torch.cat(errors), torch.cat(values)
+        assert index["error"]["largest"] == pytest.approx(float(off.abs().max()), rel=0.01)
+        relative = float(off.square().mean().sqrt() / true.square().mean().sqrt())
+        assert index["error"]["relative"] == pytest.approx(relative, rel=0.01)
+        assert 0 < relative < 0.01
+
+
+def test_a_channel_that_is_one_value_comes_back_exactly(images: Path, tmp_path: Path) -> None:
+    class Flat(Encoder):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"relu1_1": images.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)}
+
+    flat = Flat("vgg11", ["relu1_1"])
+    features.extract(flat, row(dtype="uint8", layers=["relu1_1"]), "mine", {}, images, tmp_path / "out")
+    pairs = features.FeaturePairs([tmp_path / "out/relu1_1"], images, "test")
+    true = to_tensor(pairs.pixels(range(4))).mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)
+    torch.testing.assert_close(pairs.layer(0, range(4)), true, rtol=1e-6, atol=0)
+    assert shards.Table(tmp_path / "out/relu1_1", "test", SCALE).keys == pairs.keys
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_the_bytes_that_are_asked_for_are_those_that_are_written(
+    dtype: str, images: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    features.extract(encoder, row(dtype=dtype), "mine", {}, images, tmp_path / "out")
+    for layer in LAYERS:
+        index = shards.load_index(tmp_path / "out" / layer)
+        tars = [shard for split in index["splits"].values() for shard in split["shards"]]
+        written = sum(shard["bytes"] for shard in tars)
+        needed = stored_bytes(index["shape"], dtype, 16)
+        assert needed < written <= needed + len(tars) * 2 * 10_240  # two empty blocks, and up to whole records
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    images: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = outputs.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    with pytest.raises(SpaceError) as caught:
+        features.extract(encoder, row(), "mine", {}, images, tmp_path / "new/out")
+    assert str(caught.value).startswith("features of mine for 16 images: this needs 0.00318 GB, 0.001 GB are free in ")
+    assert not (tmp_path / "new").exists()
+    features.extract(encoder, row(store=False), "mine", {}, images, tmp_path / "new/out")
+
+
+@pytest.fixture(scope="module")
+def index_alone(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder, images: Path) -> Path:
+    """The same row without storing, with the weights that it names."""
+    root = tmp_path_factory.mktemp("alone")
+    weights.save(root / "vgg11.safetensors", trunk("vgg11", "random", 0, None), {"origin": "random, seed 0"})
+    about = {"arch": "vgg11", "weights": outputs.sha256(root / "vgg11.safetensors")}
+    features.extract(encoder, row(store=False), "mine", about, images, root / "vgg11")
+    return root
+
+
+def test_features_that_are_not_stored_are_computed(index_alone: Path, store: Path, images: Path) -> None:
+    folders = [index_alone / "vgg11" / layer for layer in LAYERS]
+    assert {path.name for folder in folders for path in folder.iterdir()} == {"index.json"}
+    assert shards.load_index(folders[1])["shape"] == [128, 16, 16]
+    encoder = features.encoder_of(folders, index_alone / "vgg11.safetensors")
+    computed = features.FeaturePairs(folders, images, "train", encoder)
+    stored = features.FeaturePairs([store / layer for layer in LAYERS], images, "train")
+    batch = computed.__getitems__([(0, 3), (0, 1)])
+    assert batch.keys() == {"images"}
+    ways = zip(computed.features([3, 1]), computed.observe(batch), stored.features([3, 1]), strict=True)
+    for asked, observed, wanted in ways:
+        assert asked.dtype == observed.dtype == wanted.dtype == torch.float16
+        for found in (asked, observed):
+            torch.testing.assert_close(found, wanted, rtol=2e-3, atol=1e-4)
+    assert features.encoder_of([store / "relu1_1"], index_alone / "vgg11.safetensors") is None
+
+
+def test_features_that_cannot_be_computed_say_why(
+    index_alone: Path, images: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    folder = index_alone / "vgg11/relu1_1"
+    with pytest.raises(ShardError, match="these features are not stored, and there is no encoder"):
+        features.FeaturePairs([folder], images, "train")
+    other = pictures.shards_of(tmp_path / "other", {"train": [2], "val": [1], "test": [1]})
+    with pytest.raises(ShardError, match="features of another version of"):
+        features.FeaturePairs([folder], other, "train", encoder)
+    weights.save(tmp_path / "w.safetensors", trunk("vgg11", "random", 1, None), {"origin": "random, seed 1"})
+    with pytest.raises(ShardError, match="w.safetensors: its sha256 is .*, expected"):
+        features.encoder_of([folder], tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="nothing on disk"):
+        row(dtype="uint8", store=False)
+
+
+@pytest.mark.parametrize("values", [{"dtype": "uint8"}, {"store": False}])
+def test_the_gate_knows_8_bits_and_features_that_are_not_stored(
+    values: dict, images: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    features.extract(encoder, row(**values), "mine", {}, images, tmp_path / "out")
+    checks.check_features("mine", "relu2_1", tmp_path / "out/relu2_1", images, tmp_path / "result.json")
+    counts = json.loads((tmp_path / "result.json").read_text())["counts"]
+    if "store" in values:
+        assert counts == {"shape": [128, 16, 16], "dtype": "float16", "stored": False}
+        return
+    assert counts["error"].keys() == {"relative", "largest"}
+    pairs = features.FeaturePairs([tmp_path / "out/relu2_1"], images, "test")
+    true = pairs.layer(0, range(4))
+    assert counts["splits"]["test"]["highest"] == pytest.approx(float(true.max()), rel=1e-5)
+    tar = tmp_path / "out/relu2_1/test-000000.tar"
+    tar.write_bytes(tar.read_bytes().replace(b".scale.npy", b".scali.npy"))
+    index = json.loads((tmp_path / "out/relu2_1/index.json").read_text())
+    index["splits"]["test"]["shards"][0]["sha256"] = outputs.sha256(tar)
+    (tmp_path / "out/relu2_1/index.json").write_text(json.dumps(index))
+    with pytest.raises(ShardError):
+        checks.check_features("mine", "relu2_1", tmp_path / "out/relu2_1", images, tmp_path / "result.json")

@@ -1,22 +1,26 @@
 """Each preset over the default: a pipeline that resolves, rows of their types, comments that stay."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from conftest import ROOT, load_yaml
 from test_stages import resolved, wrong_paths
 
-from afterimage import metrics, params, presets, sources
+from afterimage import metrics, params, presets, sharding, sources
 from afterimage.cli import main
 from afterimage.errors import ParamsError
-from afterimage.observations.encoders import EncoderRow
+from afterimage.observations.arrays import stored_bytes
+from afterimage.observations.encoders import Encoder, EncoderRow
 from afterimage.observations.frames import DegradationRow
 from afterimage.observations.holes import HolesRow
 from afterimage.reconstructors.classical import BaselineRow
 from afterimage.reconstructors.decoder import DecoderRow
 from afterimage.reconstructors.inversion import InversionRow
+from afterimage.reconstructors.pix2pix import InpainterRow
 from afterimage.reconstructors.restorer import RestorerRow
 from afterimage.report.sections import ReportRow
 
@@ -29,6 +33,7 @@ ROWS: dict[str, Any] = {
     "holes": HolesRow,
     "degradations": DegradationRow,
     "restorers": RestorerRow,
+    "inpainters": InpainterRow,
     "baselines": BaselineRow,
 }
 TABLES: dict[str, Any] = {"metrics": metrics.MetricsRow, "report": ReportRow}
@@ -76,6 +81,38 @@ def test_a_preset_makes_a_pipeline_whose_rows_are_right(path: Path, name: str) -
     repo.index.check_graph()
     names = {stage.name for stage in repo.index.stages}
     assert names == {stage for stage, _ in resolved(pipeline, load_yaml(path))}
+
+
+def test_the_readme_lists_every_preset() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in PRESETS if f"| `{name}` |" not in text] == []
+
+
+@lru_cache
+def shapes(arch: str, layers: tuple[str, ...], size: int) -> list[list[int]]:
+    with torch.inference_mode():
+        return [list(found.shape[1:]) for found in Encoder(arch, [*layers])(torch.zeros(1, 3, size, size)).values()]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_disk_that_a_preset_asks_for_follows_from_its_shapes(path: Path, name: str) -> None:
+    about = presets.about(ROOT / "presets", name)
+    presets.apply(path, ROOT / "presets", name)
+    data = params.section(path, "datasets", sources.Dataset)
+    assert about.samples.keys() == data.keys()
+    stored = sum(
+        stored_bytes(shape, row.dtype, about.samples[row.dataset])
+        for row in params.section(path, "encoders", EncoderRow).values()
+        if row.store
+        for shape in shapes(row.arch, tuple(row.layers), data[row.dataset].size)
+    )
+    assert about.needs.disk.get("features", 0) * 1e9 == pytest.approx(stored, rel=0.02)
+    if "shards" in about.needs.disk:
+        pixels = [
+            count * data[key].size ** 2 * (2 if getattr(data[key], "pairs", None) else 1)
+            for key, count in about.samples.items()
+        ]
+        assert about.needs.disk["shards"] * 1e9 == pytest.approx(sum(pixels) * sharding.PNG, rel=0.35)
 
 
 @pytest.mark.parametrize("name", PRESETS)

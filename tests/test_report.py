@@ -19,7 +19,7 @@ from afterimage.errors import AfterimageError, ParamsError
 from afterimage.images import decode
 from afterimage.metrics import MetricsRow, bootstrap
 from afterimage.reconstructors.classical import BaselineRow
-from afterimage.sources import Dataset
+from afterimage.sources import Dataset, quarantine
 
 STAGE = Path(__file__).parents[1] / "stages" / "report.py"
 SIZE = 16
@@ -46,6 +46,8 @@ decoders:
 inversions: {}
 degradations: {}
 restorers: {}
+holes: {}
+inpainters: {}
 baselines:
   tiny: {dataset: tiny, methods: [mean_colour, mean_image]}
 metrics: {lpips_weights: random, lpips_sha256: null, seed: 0, bootstrap: 50}
@@ -65,6 +67,8 @@ def sections(**changes: object) -> report.Sections:
             for name, (encoder, layers) in DECODERS.items()
         },
         "inversions": {},
+        "holes": {},
+        "inpainters": {},
         "baselines": {"tiny": BaselineRow(dataset="tiny", methods=list(BASELINES))},
         "metrics": MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         "report": report.ReportRow(images=3),
@@ -138,8 +142,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for key in KEYS
         ]
         outputs.write_csv(folder / "samples.csv", ["key", "split", "shard", "image", "group"], lines)
-        rejected = [("a.jpg", "the file is empty"), ("b.jpg", "damaged <b>header</b>")]
-        outputs.write_csv(folder / "rejected.csv", ["origin", "reason"], rejected)
+        reasons = {"a.jpg": "the file is empty", "b.jpg": "damaged <b>header</b>", "c.jpg": "damaged image: cut off"}
+        quarantine.write(folder / "rejected.csv", reasons.items())
         for seed, (name, (encoder, layers)) in enumerate(DECODERS.items(), start=1):
             put_decoder(name, encoder, layers, seed)
             put_metrics("decoders", name, PSNR[name])
@@ -300,8 +304,8 @@ def test_says_what_the_run_was(project: Path) -> None:
     assert "random weights, seed 7: an untrained network" in text()
     assert "weights: ImageNet (torchvision IMAGENET1K_V1)" in text()
     assert "tiny (source: folder), square tiles of 16 × 16 px: 12 to train" in text()
-    assert "1 × the file is empty" in text()
-    assert "1 × damaged <b>header</b>" in text()  # escaped: it reached the reader as it is
+    assert "2 × damaged, such as b.jpg: damaged <b>header</b>" in text()  # escaped: it reached the reader as it is
+    assert "1 × empty, such as a.jpg: the file is empty" in text()
     assert "over the 3 groups" in text()
 
 

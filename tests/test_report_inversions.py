@@ -58,6 +58,8 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> report.Sections
             f"net-{layer}": report.InversionNames(dataset="photos", encoder="net", layer=layer, images=3)
             for layer in reversed(PSNR)
         },
+        holes={},
+        inpainters={},
         baselines={"photos": BaselineRow(dataset="photos", methods=["mean_colour"])},
         metrics=MetricsRow(lpips_weights="random", lpips_sha256=None, seed=0, bootstrap=50),
         report=report.ReportRow(images=2),

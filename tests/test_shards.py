@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from afterimage import images, outputs, sharding, shards, sources
-from afterimage.errors import ShardError
+from afterimage.errors import ShardError, SpaceError
 
 
 def row(folder: Path, **values: Any) -> Any:
@@ -223,6 +223,16 @@ def test_a_fault_leaves_the_former_shards_alone(people: Path) -> None:
         sharding.write(row(people.parent / "in", size=500), "mine", raw, people)
     assert (people / "index.json").read_bytes() == before
     assert not list(people.parent.glob(".*partial"))
+
+
+def test_a_disk_that_is_too_small_is_named_before_anything_is_written(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = outputs.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda _: usage._replace(free=40_000))
+    with pytest.raises(SpaceError) as caught:
+        sharding.write(row(people.parent / "in"), "mine", people.parent / "raw", tmp_path / "out")
+    assert "shards of mine, 24 samples: this needs 4.42e-05 GB, 4e-05 GB are free in" in str(caught.value)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

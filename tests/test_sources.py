@@ -1,3 +1,4 @@
+import ast
 import csv
 import hashlib
 import os
@@ -5,14 +6,16 @@ import re
 import subprocess
 import sys
 import tarfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pictures
 import pytest
 
-from afterimage import params, sources
+from afterimage import images, params, sharding, sources
 from afterimage.errors import ParamsError, SourceError
+from afterimage.sources import quarantine
 
 TABLE = Path(sources.__file__).with_name("bundled.csv")
 
@@ -429,3 +432,40 @@ def test_a_pair_is_set_aside_together(tmp_path: Path) -> None:
 )
 def test_faults_of_pairs(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in problem(tmp_path, f"source: folder, path: p, size: 8, {text}")
+
+
+# What is set aside
+
+
+def test_every_reason_has_its_kind() -> None:
+    """Of all reasons that the code gives, with their values left out."""
+    given = set()
+    for path in (Path(sources.__file__).parent, Path(images.__file__), Path(sharding.__file__)):
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ImageError":
+                    given |= {"".join(_words(part)) for part in node.args}
+    given |= {"absolute name", "encrypted", "sparse file", "a later file of the archive has this name"}
+    said = {reason for reason in given if len(reason.split()) > 1 or reason in ("encrypted",)}
+    assert len(said) > 25
+    assert {reason: quarantine.kind(reason) for reason in said if quarantine.kind(reason) == "other"} == {}
+    assert quarantine.kind("40 x 8 px, smaller than 64 x 64 px") == "too small"
+    assert quarantine.kind("its partner a.png: the file is empty") == "partner"
+    assert quarantine.kind("damaged image: the file is empty") == "damaged"
+    assert quarantine.kind("something else") == "other"
+
+
+def _words(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.JoinedStr):
+        return [str(part.value) if isinstance(part, ast.Constant) else "7" for part in node.values]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def test_the_rows_of_the_guide_are_rows(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs/data.md").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL))
+    (tmp_path / "params.yaml").write_text("datasets:\n" + textwrap.indent(rows, "  "))
+    found = params.section(tmp_path / "params.yaml", "datasets", sources.Dataset)
+    assert {row.source for row in found.values()} == {"folder", "archive", "huggingface", "kaggle", "video"}
+    kinds = re.findall(r"`([^`]+)`", guide[guide.index("They are\n`partner`") :].partition(".")[0])
+    assert kinds == [*quarantine.KINDS, "other"]

@@ -257,7 +257,8 @@ def test_every_parameter_that_dvc_yaml_names_is_there():
 
 def test_a_row_is_tracked_and_never_its_whole_section():
     pipeline, _ = load()
-    sections = {"datasets", "encoders", "decoders", "inversions", "baselines", "holes", "degradations", "restorers"}
+    sections = {"datasets", "encoders", "decoders", "inversions", "baselines", "holes", "inpainters"}
+    sections |= {"completers", "degradations", "restorers"}
     whole = {
         name: sections & set(stage.get("params", []))
         for name, stage in templates(pipeline).items()

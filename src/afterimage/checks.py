@@ -34,7 +34,7 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
     paired = index.get("pairs", False)
     columns = ["key", "split", "shard", "image", "group", *(["input"] if paired else [])]
     listed = measured.read_csv(folder / "samples.csv", columns)
-    rejected = measured.read_csv(folder / "rejected.csv", ["origin", "reason"])
+    rejected = measured.read_csv(folder / "rejected.csv", ["origin", "kind", "reason"])
     columns = ["key", "origin", "group", "split", *(["target", "width", "height"] if paired else [])]
     manifest = measured.read_csv(raw / "manifest.csv", columns)
     origins = pd.concat([manifest[["origin"]], rejected[["origin"]]]).drop_duplicates()
@@ -108,12 +108,17 @@ def check_features(encoder: str, layer: str, folder: Path, images: Path, report:
     identity = pd.DataFrame(
         [(field, index.get(field), value) for field, value in expected.items()], columns=["field", "found", "expected"]
     )
+    about: dict[str, Any] = {name: index[name] for name in ("error", "stored") if name in index}
+    counts: dict[str, Any] = {"shape": index.get("shape", []), "dtype": index.get("dtype"), **about}
+    fields = suites.Table("fields", identity, ["field"], suites.identity_suite())
+    if not index.get("stored", True):  # whoever reads them computes them, and checks that they fit
+        _conclude(f"features/{encoder}/{layer}", suites.run(fields), counts, report)
+        return
     checks = suites.run(
-        suites.Table("fields", identity, ["field"], suites.identity_suite()),
+        fields,
         suites.Table("shards", measured.shard_files(folder, index), ["shard"], suites.shard_suite()),
         suites.Table("shards", measured.shard_pairs(index, image_index), ["shard"], suites.shard_pair_suite()),
     )
-    counts: dict[str, Any] = {"shape": index.get("shape", []), "dtype": index.get("dtype")}
     if suites.passed(checks):
         rows = measured.arrays(folder, index, listed)
         splits = measured.count_arrays(image_index, rows)

@@ -3,11 +3,16 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from afterimage.errors import AfterimageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from afterimage.observations.masks import Missing
 
 
 class OneLine(click.Group):
@@ -51,6 +56,22 @@ def rows(project: Path) -> None:
     page = project / "reports/index.html"
     if page.is_file():
         click.echo(f"\nReport: {page.resolve()}")
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network, and asks for no password.",
+)
+@project_option
+def app(port: int, address: str, project: Path) -> None:
+    """Open the web page: what the trained rows make of pictures of your own."""
+    from afterimage.app import server
+
+    server.serve(project, address, port)
 
 
 @main.command()
@@ -165,6 +186,145 @@ def invert(
                 "the best image is kept, more --steps may help",
                 err=True,
             )
+
+
+@main.command()
+@click.argument("row")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--mask", type=click.Path(path_type=Path), help="A black and white image of the same size.")
+@click.option("--missing", type=click.Choice(["auto", "white", "black"]), default="auto", help="Its colour of holes.")
+@click.option("--box", metavar="X,Y,W,H", multiple=True, help="A missing box in px; may be given several times.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Default: <name>-<row>.png here.")
+@project_option
+def inpaint(
+    row: str, image: Path, mask: Path | None, missing: str, box: tuple[str, ...], out: Path | None, project: Path
+) -> None:
+    """Fill the missing part of IMAGE by a trained ROW.
+
+    What is missing is told by --mask or by --box. Known pixels, size and transparency stay.
+    """
+    from afterimage import images, outputs, tables
+    from afterimage.errors import HoleError, ImageError
+    from afterimage.observations import masks
+
+    if (mask is None) == (not box):
+        raise HoleError("what is missing? expected --mask or --box, one of them")
+    tables.require_row(project, "inpainters", row)
+    data = image.read_bytes()
+    try:
+        whole = images.decode(data)
+        if mask is not None:
+            missing_part = masks.read(mask.read_bytes(), str(mask), cast("Missing", missing))
+            masks.check(missing_part, whole.height, whole.width, str(mask))
+        else:
+            boxes = [masks.parse_box(text) for text in box]
+            missing_part = masks.of_boxes(boxes, whole.height, whole.width, str(image))
+
+        from afterimage.apply import inpainters  # after the checks, for it imports torch
+
+        filled = inpainters.fill(inpainters.InpainterRow(project, row), data, missing_part)
+    except ImageError as error:
+        raise ImageError(f"{image}: {error}") from None
+    target = out or Path(f"{image.stem}-{row}.png")
+    with outputs.file(target) as partial:
+        filled.save(partial, "PNG")
+    click.echo(f"{image}: {missing_part.mean():.1%} filled -> {target}")
+
+
+@main.command()
+@click.argument("row")
+@click.option("--images", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--boxes", type=click.Path(path_type=Path), required=True, help="file,left,top,right,bottom a line.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The CSV to write.")
+@project_option
+def submission(row: str, folder: Path, boxes: Path, out: Path, project: Path) -> None:
+    """Fill the boxes of the images that a table lists by a trained ROW, and write their values as a submission."""
+    from afterimage import submission, tables
+    from afterimage.apply.inpainters import InpainterRow
+
+    tables.require_row(project, "inpainters", row)
+    rows = submission.write(InpainterRow(project, row), folder, boxes, out)
+    click.echo(f"{out}: {rows:,} rows")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--boxes", type=click.Path(path_type=Path), required=True, help="The table that it answers.")
+@click.option("--originals", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Scores it.")
+def check_submission(file: Path, boxes: Path, originals: Path | None) -> None:
+    """Check a submission: count, order, duplicates, range, overlapping boxes; score it where originals are given."""
+    from afterimage import submission
+
+    found = submission.check(file, boxes, originals)
+    score = "" if found.mse is None else f"; MSE {found.mse:.6f}, RMSE {found.rmse:.5f}"
+    click.echo(f"{file}: {found.rows:,} rows of {found.files} files, as they should be{score}")
+
+
+@main.command()
+@click.argument("row")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--mask", type=click.Path(path_type=Path), help="A black and white image of the same size.")
+@click.option("--missing", type=click.Choice(["auto", "white", "black"]), default="auto", help="Its colour of holes.")
+@click.option("--original", type=click.Path(path_type=Path), help="The image without what covers it.")
+@click.option("--samples", type=click.IntRange(1), help="Completions to draw. Default: the row's.")
+@click.option(
+    "--temperature", type=click.FloatRange(0), help="Less keeps closer to what is likely. Default: the row's."
+)
+@click.option("--seed", type=int, default=0, help="Of what is drawn.")
+@click.option(
+    "--out", "-o", type=click.Path(file_okay=False, path_type=Path), default=".", help="Default: this folder."
+)
+@project_option
+def complete(
+    row: str,
+    image: Path,
+    mask: Path | None,
+    missing: str,
+    original: Path | None,
+    samples: int | None,
+    temperature: float | None,
+    seed: int,
+    out: Path,
+    project: Path,
+) -> None:
+    """Complete the missing part of IMAGE several times by a trained ROW.
+
+    What is missing is told by --mask or found: by comparing with the original, which is --original or, for
+    occluded_images/occluded_NAME, original_images/NAME; without one it is the black square. Writes
+    <name>-<row>.png, the mean of the completions, each of them with its number, and -spread.png, where they differ.
+    """
+    from afterimage import outputs, tables
+    from afterimage.errors import ImageError
+    from afterimage.images import decode
+    from afterimage.observations import occlusions
+
+    tables.require_row(project, "completers", row)
+
+    def read(path: Path) -> "Image":
+        try:
+            return decode(path.read_bytes())
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from None
+
+    whole = read(image)
+    beside = original or (occlusions.original_of(image) if mask is None else None)
+    truth = read(beside) if beside else None
+    found = occlusions.find(whole, str(image), mask, cast("Missing", missing), truth)
+
+    from afterimage.apply import completers  # after the checks, for it imports torch
+
+    result = completers.CompleterRow(project, row)(whole, found, samples, seed, temperature)
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"{image.stem}-{row}"
+    pictures = {f"{name}.png": result.mean, f"{name}-spread.png": completers.spread_map(result.spread)}
+    pictures |= {f"{name}-{number}.png": each for number, each in enumerate(result.samples, start=1)}
+    for file, picture in pictures.items():
+        with outputs.file(out / file) as partial:
+            picture.save(partial, "PNG")
+    text = f"{image}: {found.mean():.1%} completed {len(result.samples)} times -> {out / name}.png"
+    if truth is not None:
+        text += f"; hole RMSE {completers.hole_rmse(truth, result.mean, found):.4f} to {beside}"
+    click.echo(text)
 
 
 @main.command()

@@ -21,6 +21,10 @@ class ShardError(AfterimageError):
     """A shard or its index is missing, broken or does not match its partner."""
 
 
+class SpaceError(AfterimageError):
+    """The disk has too little room for an output."""
+
+
 class CheckError(AfterimageError):
     """A validation gate found the data unfit for what comes after."""
 
@@ -51,3 +55,7 @@ class HoleError(AfterimageError):
 
 class VideoError(AfterimageError):
     """What is to be restored cannot be read, or what is restored cannot be written where it was asked for."""
+
+
+class SubmissionError(AfterimageError):
+    """A submission file is not what its table of boxes asks for."""

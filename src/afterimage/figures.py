@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = npt.NDArray[np.floating[Any]]
+
 MAX_BYTES = 600_000
 """A larger figure loses the lowest bits of its colours, which hardly show: the report lies in Git."""
 INK, SOFT, LINE, BLUE, RUST = "#1d2126", "#6a727d", "#dfe3e8", "#1f66ad", "#b5532a"
@@ -28,6 +30,8 @@ CELL = 128
 GAP = 10
 ERROR_TOP = 0.25
 """The error that gets the brightest colour, on the scale where white is 1."""
+SPREAD_TOP = 0.25
+"""The same of the standard deviation of several completions."""
 ERROR_STEPS = 16
 ERROR_COLOURS = "inferno"
 
@@ -67,6 +71,15 @@ class MethodLine(NamedTuple):
     label: str
     layers: list[tuple[str, dict[str, Interval]]]
     """From shallow to deep: the name of a layer, and what the method reached there."""
+
+
+class Picture(NamedTuple):
+    """An image with the words under it."""
+
+    pixels: Uint8
+    caption: str
+    smooth: bool = True
+    """Whether it is enlarged smoothly, as photographs are, or pixel by pixel."""
 
 
 class GridRow(NamedTuple):
@@ -168,27 +181,35 @@ def methods_against_depth(path: Path, encoders: dict[str, list[MethodLine]], met
         axes[0][-1].legend(frameon=False, fontsize=9, loc="upper right")
 
 
-def training_curves(path: Path, encoders: dict[str, list[Curve]]) -> None:
-    """A panel an encoder: the PSNR of validation images after each epoch, light lines for shallow layers."""
-    with _figure(path, 4.7 * len(encoders) + 0.6, 3.9) as figure:
+def training_curves(
+    path: Path,
+    panels: dict[str, list[Curve]],
+    label: str = "PSNR of validation images in dB",
+    logarithmic: bool = False,
+) -> None:
+    """A panel an encoder or a row: values after each epoch, light lines for those that come first."""
+    with _figure(path, 4.7 * len(panels) + 0.6, 3.9) as figure:
         from matplotlib import colormaps
         from matplotlib.ticker import MaxNLocator
 
         def shades(curves: Sequence[Curve]) -> list[Any]:
             return list(colormaps["viridis"](np.linspace(0.75, 0.05, len(curves))))
 
-        axes = figure.subplots(1, len(encoders), squeeze=False, sharey=True)[0]
-        for panel, (title, curves) in zip(axes, encoders.items(), strict=True):
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for panel, (title, curves) in zip(axes, panels.items(), strict=True):
             for curve, shade in zip(curves, shades(curves), strict=True):
                 panel.plot(curve.epochs, curve.values, color=shade, linewidth=1.6)
                 panel.plot(curve.epochs[-1], curve.values[-1], "o", color=shade, markersize=3.5)
             panel.set_title(title, loc="left", fontweight="bold", pad=10)
             panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-            panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if logarithmic:
+                panel.set_yscale("log")
+            else:
+                panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             _quiet(panel)
-        axes[0].set_ylabel("PSNR of validation images in dB")
-        for panel, curves in zip(axes, encoders.values(), strict=True):
+        axes[0].set_ylabel(label)
+        for panel, curves in zip(axes, panels.values(), strict=True):
             _labels_at_the_end(panel, [c.values[-1] for c in curves], [c.label for c in curves], shades(curves))
 
 
@@ -216,9 +237,6 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
     height = head + len(rows) * (2 * CELL + caption + GAP) + foot
     width = GAP + (len(columns) + 1) * (CELL + GAP)
     with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
-        from matplotlib import colormaps
-
-        colours = colormaps[ERROR_COLOURS].resampled(ERROR_STEPS)
 
         def text(x: float, y: float, words: str, **style: Any) -> None:
             figure.text(x / width, 1 - y / height, words, **{"ha": "center", "va": "center", "fontsize": 9.5, **style})
@@ -238,15 +256,13 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
             for number, (image, words) in enumerate(zip(row.images, row.captions, strict=True), start=1):
                 left = GAP + number * (CELL + GAP)
                 error = np.abs(image.astype(np.float64) - row.original).mean(axis=-1) / 255
-                steps = np.minimum(error / ERROR_TOP * ERROR_STEPS, ERROR_STEPS - 1).astype(int)
                 picture(left, top, _enlarged(image))
                 text(left + CELL / 2, top + CELL + caption / 2, words, fontsize=9)
-                error_map = (colours(steps)[..., :3] * 255).round().astype(np.uint8)
-                picture(left, top + CELL + caption, _enlarged(error_map, Image.Resampling.NEAREST))
+                picture(left, top + CELL + caption, _enlarged(shaded(error / ERROR_TOP), Image.Resampling.NEAREST))
             top += 2 * CELL + caption + GAP
         bar = np.repeat(np.arange(ERROR_STEPS), 16)[None].repeat(12, axis=0)
         left = 2 * GAP + CELL
-        picture(left, top + 14, colours(bar)[..., :3])
+        picture(left, top + 14, shaded(bar / ERROR_STEPS))
         text(left - GAP, top + 20, "absolute error", ha="right", fontsize=9, color=SOFT)
         for share in (0, 0.5, 1):
             more = " and more" if share == 1 else ""
@@ -254,6 +270,49 @@ def grid(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[GridRow]
             text(place, top + 38, f"{share * ERROR_TOP:g}", fontsize=9, color=SOFT)
             if more:
                 text(place + 14, top + 38, more, ha="left", fontsize=9, color=SOFT)
+
+
+def pictures(path: Path, titles: Sequence[str], rows: Sequence[Sequence[Picture]]) -> None:
+    """Images in rows, each with its caption under it, and a title above each column."""
+    caption, head = 22, 30
+    height = head + len(rows) * (CELL + caption + GAP)
+    width = GAP + len(titles) * (CELL + GAP)
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
+        for column, title in enumerate(titles):
+            x = (GAP + column * (CELL + GAP) + CELL / 2) / width
+            figure.text(x, 1 - 15 / height, _short(title, 17), ha="center", va="center", fontweight="bold")
+        for number, row in enumerate(rows):
+            top = head + number * (CELL + caption + GAP)
+            for column, picture in enumerate(row):
+                left = GAP + column * (CELL + GAP)
+                how = Image.Resampling.LANCZOS if picture.smooth else Image.Resampling.NEAREST
+                figure.figimage(_enlarged(picture.pixels, how), left, height - top - CELL)
+                words = _short(picture.caption, 19)
+                place = (left / width, 1 - (top + CELL + caption / 2) / height)
+                figure.text(*place, words, ha="left", va="center", fontsize=9)
+
+
+def shaded(values: Floats) -> Uint8:
+    """Values `[H, W]` in the colours of error maps: none is black, 1 and more the brightest."""
+    from matplotlib import colormaps
+
+    colours = colormaps[ERROR_COLOURS].resampled(ERROR_STEPS)
+    steps = np.minimum(values * ERROR_STEPS, ERROR_STEPS - 1).astype(int)
+    return (colours(steps)[..., :3] * 255).round().astype(np.uint8)
+
+
+def strips(path: Path, title: str, lines: Sequence[tuple[str, Uint8]]) -> None:
+    """Rows of images side by side, `[h, n*h, 3]`, with a name before each."""
+    names, count = 92, lines[0][1].shape[1] // lines[0][1].shape[0]
+    width, height = names + count * CELL + GAP, 40 + len(lines) * (CELL + GAP)
+    with _figure(path, width / 100, height / 100, dpi=100, layout=None) as figure:
+        figure.text(GAP / width, 1 - 20 / height, title, va="center", fontweight="bold", fontsize=11)
+        for number, (name, strip) in enumerate(lines):
+            top = 40 + number * (CELL + GAP)
+            place = ((names - GAP) / width, 1 - (top + CELL / 2) / height)
+            figure.text(*place, name, ha="right", va="center", fontsize=9)
+            enlarged = np.asarray(Image.fromarray(strip).resize((count * CELL, CELL), Image.Resampling.LANCZOS))
+            figure.figimage(enlarged, names, height - top - CELL)
 
 
 @contextmanager
@@ -297,7 +356,9 @@ def _quiet(panel: "Axes") -> None:
 
 def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[str], colours: Sequence[Any]) -> None:
     """Name lines at their right end, moved apart where they would lie on each other."""
-    low, high = panel.get_ylim()
+    logarithmic = panel.get_yscale() == "log"
+    low, high = np.log10(panel.get_ylim()) if logarithmic else panel.get_ylim()
+    values = [float(np.log10(value)) for value in values] if logarithmic else values
     figure = panel.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # lays the panels out, so that their height is known
@@ -312,7 +373,7 @@ def _labels_at_the_end(panel: "Axes", values: Sequence[float], labels: Sequence[
     for number, place in zip(order, places, strict=True):
         panel.annotate(
             labels[number],
-            (1, place),
+            (1, 10**place if logarithmic else place),
             (6, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",

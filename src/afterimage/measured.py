@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from afterimage import engine, shards
-from afterimage.errors import CheckError, ImageError
+from afterimage.errors import CheckError, ImageError, ShardError
 from afterimage.images import decode, open_header
+from afterimage.observations.arrays import SCALE, from_npy, restored
 from afterimage.outputs import sha256
 from afterimage.shards import SPLITS
 
@@ -98,26 +99,34 @@ def _measure_image(data: bytes) -> tuple[str | None, str | None, str | None, str
 
 def arrays(folder: Path, index: dict[str, Any], listed: pd.DataFrame) -> pd.DataFrame:
     """A row an array of the feature shards, beside the row of samples.csv that it should belong to."""
-    rows = [(*names, *_measure_array(data)) for *names, data in _read(folder, index)]
+    scales: Iterator[bytes | None] = repeat(None)
+    if index.get("dtype") == "uint8":
+        scales = chain.from_iterable(
+            (data for _, data, _ in shards.read(folder, split, SCALE)) for split in index["splits"]
+        )
+    found = zip(_read(folder, index), scales, strict=False)
+    rows = [(*names, *_measure_array(data, scale)) for (*names, data), scale in found]
     columns = ["split", "shard", "key", "found", "fault", "dtype", "shape", "not_finite", "lowest", "highest", "bytes"]
     return _beside(pd.DataFrame(rows, columns=columns, dtype=object), listed)
 
 
 def _measure_array(
-    data: bytes,
+    data: bytes, scale: bytes | None
 ) -> tuple[str | None, str | None, str | None, int | None, float | None, float | None, str | None]:
     """Fault, number type, shape, count of values that are not finite, extremes and hash of an array's file."""
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        # NumPy is slow on float16
+        values = array.astype(np.float32) if scale is None else restored(array, from_npy(scale, "its scale"))
+    except (ValueError, EOFError, ShardError) as error:
         return f"not an array: {error}", None, None, None, None, None, None
-    values = array.astype(np.float32)  # NumPy is slow on float16
     finite = np.isfinite(values)
     bad = int(finite.size - np.count_nonzero(finite))
     if bad:
         values = values[finite]
     extremes = (float(values.min()), float(values.max())) if values.size else (None, None)
-    return None, str(array.dtype), dims(array.shape), bad, *extremes, hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data + (scale or b"")).hexdigest()
+    return None, str(array.dtype), dims(array.shape), bad, *extremes, digest
 
 
 def _beside(found: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from afterimage.errors import SpaceError
+
 
 @contextmanager
 def folder(path: Path) -> Iterator[Path]:
@@ -34,6 +36,22 @@ def file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_room(path: Path, needed: int, what: str) -> None:
+    """Stop before the disk fills.
+
+    Args:
+        path: where the output will be; the file system of its nearest folder that exists is asked.
+        needed: bytes.
+
+    Raises:
+        SpaceError: less is free.
+    """
+    place = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise SpaceError(f"{what}: this needs {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free in {path.parent}")
 
 
 def write_json(path: Path, data: Any) -> None:

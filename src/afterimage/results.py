@@ -31,12 +31,35 @@ METRICS = {
     "lpips": Metric("LPIPS", 4, False),
     "lpips_untrained": Metric("lpips_untrained", 4, False),
     "feature_error": Metric("Feature error", 5, False),
+    "rmse": Metric("RMSE", 4, False),
+    **{
+        f"{region}_{name}": Metric(f"{region} {heading}", digits, higher)
+        for region in ("hole", "band")
+        for name, (heading, digits, higher) in {
+            "rmse": ("RMSE", 4, False),
+            "mse": ("MSE", 5, False),
+            "psnr": ("PSNR", 2, True),
+            "ssim": ("SSIM", 3, True),
+            "lpips": ("LPIPS", 4, False),
+            "lpips_untrained": ("lpips_untrained", 4, False),
+        }.items()
+    },
 }
 
 BASELINES = {
     "mean_colour": "Each image filled with its own mean colour. An oracle: it knows the true image's mean, which no "
     "reconstructor is told.",
     "mean_image": "The mean of all training images, whatever the test image: the best guess that looks at nothing.",
+}
+
+HOLE_BASELINES = {
+    "black": "The hole stays black.",
+    "image_mean": "The mean colour of all known pixels.",
+    "border_mean": "The mean colour of the known pixels that touch the hole.",
+    "push_pull": "A quick smooth fill, from which learned rows with `start: smooth` begin.",
+    "telea": "Fast marching from the border (OpenCV).",
+    "navier_stokes": "Level lines carried on as a fluid (OpenCV).",
+    "biharmonic": "The smoothest surface through the border (scikit-image).",
 }
 
 INVERSIONS = {

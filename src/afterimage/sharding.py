@@ -19,8 +19,11 @@ from PIL import Image
 from afterimage import engine, images, outputs
 from afterimage.errors import ImageError, ShardError
 from afterimage.randomness import generator
-from afterimage.shards import INPUT, SPLITS, Shard, describe, members, write_index, writer
-from afterimage.sources import Dataset, Rejected, check_rejected
+from afterimage.shards import INPUT, SPLITS, Shard, members, write_index, writer
+from afterimage.sources import Dataset, Rejected, check_rejected, quarantine
+
+PNG = 1.8
+"""Bytes that a pixel of a photograph takes: 2.1 to 2.5 in samples of 64 px, and less in larger ones."""
 
 
 class Look(NamedTuple):
@@ -95,6 +98,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
     Raises:
         ShardError: `raw_dir` is not whole, an image among pairs has no partner of its own size, more images were set
             aside than the row allows, or a split stays empty.
+        SpaceError: the disk has too little room.
     """
     offsets = _offsets(raw_dir)
     inputs = _inputs(raw_dir, offsets)
@@ -110,6 +114,8 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
     units = sum(-(-samples // row.shard_samples) for samples in planned.values())
     splits: dict[str, list[Shard]] = {split: [] for split in SPLITS}
 
+    needed = int(planned.total() * row.size**2 * PNG * (2 if inputs else 1))
+    outputs.require_room(out_dir, needed, f"shards of {name}, {planned.total()} samples")
     with outputs.folder(out_dir.absolute()) as folder:
         plan = _plan(row, raw_dir.absolute(), folder, offsets, inputs)
 
@@ -123,7 +129,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
 
         columns = ("key", "split", "shard", "image", "group", *(("input",) if inputs else ()))
         outputs.write_csv(folder / "samples.csv", columns, samples())
-        outputs.write_csv(folder / "rejected.csv", ("origin", "reason"), sorted(rejected.items()))
+        quarantine.write(folder / "rejected.csv", rejected.items())
         check_rejected(list(rejected.items()), total, row, name, ShardError)
         if empty := [split for split in SPLITS if not splits[split]]:
             raise ShardError(f"{name}: {' and '.join(empty)} would have no samples: all their images were set aside")
@@ -285,7 +291,7 @@ def _write_shard(job: Job) -> Written:
                 for part, (data, extension) in zip(("", f"{INPUT}."), encoded, strict=False):
                     put(f"{key}.{part}{extension}", data)
                 samples.append((key, pair[0].key, photograph.group, *(image.key for image in pair[1:])))
-    shard = describe(job.path, len(samples))
+    shard = put.described()
     if not samples:
         job.path.unlink()
     return Written(job.split, shard, samples, rejected)

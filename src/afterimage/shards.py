@@ -7,13 +7,14 @@ A sample is the member `<key>.<extension>`. What else belongs to it lies right b
 of its own: `<key>.<part>.<extension>`. Where images come in pairs, the part `input` is the input of the sample.
 """
 
+import hashlib
 import io
 import json
 import os
 import re
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
@@ -48,32 +49,58 @@ class Shard(TypedDict):
 # Writing
 
 
-@contextmanager
-def writer(path: Path) -> Iterator[Callable[[str, bytes], None]]:
-    """Yield `put(name, data)`, which adds a member; the tar is whole when the block ends well.
+class _Hashed:
+    """A file that is hashed while it is written."""
 
-    Raises:
-        ShardError: a name is neither `<key>.<extension>` nor `<key>.<part>.<extension>`.
-    """
-    with (
-        outputs.file(path) as partial,
-        partial.open("wb") as stream,
+    def __init__(self, stream: BinaryIO):
+        self._stream, self.sha256, self.bytes = stream, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        self.bytes += len(data)
+        return self._stream.write(data)
+
+    def tell(self) -> int:
+        return self.bytes
+
+
+class Put:
+    """Adds members to a tar: `put(name, data)`."""
+
+    def __init__(self, path: Path, tar: tarfile.TarFile, file: _Hashed):
+        self._path, self._tar, self._file, self._samples = path, tar, file, 0
+
+    def __call__(self, name: str, data: bytes) -> None:
+        """Add a member `<key>.<extension>` or `<key>.<part>.<extension>`.
+
+        Raises:
+            ShardError: the name is neither.
+        """
+        if not MEMBER.fullmatch(name):
+            raise ShardError(f"{self._path}: {name!r} is no name of a sample; expected <key>.<extension>")
+        header = tarfile.TarInfo(name)  # its time is 0
+        header.size, header.mode, header.uname, header.gname = len(data), 0o444, "afterimage", "afterimage"
+        self._tar.addfile(header, io.BytesIO(data))
+        getattr(self._tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
+        self._samples += name.count(".") == 1
+
+    def described(self) -> Shard:
+        """The tar's entry in the index, once it is whole: `describe` without reading it again."""
+        digest = self._file.sha256.hexdigest()
+        return {"name": self._path.name, "samples": self._samples, "bytes": self._file.bytes, "sha256": digest}
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Put]:
+    """Yield what adds members to a new tar, which is whole when the block ends well."""
+    with outputs.file(path) as partial, partial.open("wb") as stream:
+        file = _Hashed(stream)
         # A tar of WebDataset is any tar with such names. Its own TarWriter makes the same bytes in blocks of 10 KB,
         # which cost more than a light network's forward pass, and imports torch
-        tarfile.open(  # type: ignore[call-overload]  # its stubs lack copybufsize
-            fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
-        ) as tar,
-    ):
-
-        def put(name: str, data: bytes) -> None:
-            if not MEMBER.fullmatch(name):
-                raise ShardError(f"{path}: {name!r} is no name of a sample; expected <key>.<extension>")
-            header = tarfile.TarInfo(name)  # its time is 0
-            header.size, header.mode, header.uname, header.gname = len(data), 0o444, "afterimage", "afterimage"
-            tar.addfile(header, io.BytesIO(data))
-            getattr(tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
-
-        yield put
+        with tarfile.open(  # type: ignore[call-overload]  # its stubs lack copybufsize
+            fileobj=file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
+        ) as tar:
+            yield Put(path, tar, file)
 
 
 def describe(path: Path, samples: int | None = None) -> Shard:

@@ -6,7 +6,7 @@ from typing import Any
 
 from afterimage import layout, params
 from afterimage.errors import ParamsError
-from afterimage.results import INVERSIONS
+from afterimage.results import HOLE_BASELINES, INVERSIONS
 
 FAMILIES = ("decoders",)
 """Sections of params.yaml whose rows are trained."""
@@ -42,6 +42,16 @@ def results(project: Path) -> list[dict[str, Any]]:
         for place in (f"{name}/{level}/{method}" for level in row["levels"] for method in row["baselines"]):
             numbers = summary(project, "baselines-degradations", place)
             lines.append({"row": place, "reads": "baseline", "trained": "-", **numbers})
+    for family in ("inpainters", "completers"):
+        for name, row in (data.get(family) or {}).items():
+            trained = (project / layout.model(family, name) / "card.json").is_file()
+            reads = f"holes {row.get('holes')}"
+            numbers = _of_holes(summary(project, family, name))
+            lines.append({"row": name, "reads": reads, "trained": "yes" if trained else "no", **numbers})
+    for name in data.get("holes") or {}:
+        for method in HOLE_BASELINES:
+            numbers = _of_holes(summary(project, "baselines-holes", f"{name}/{method}"))
+            lines.append({"row": f"{name}/{method}", "reads": "baseline", "trained": "-", **numbers})
     for name, row in (data.get("baselines") or {}).items():
         for method in row.get("methods", []):
             numbers = summary(project, "baselines", f"{name}/{method}")
@@ -59,6 +69,12 @@ def summary(project: Path, family: str, row: str) -> dict[str, Any]:
     return dict(
         sorted(numbers.items(), key=lambda item: ("psnr", "ssim").index(item[0]) if item[0] in ("psnr", "ssim") else 9)
     )
+
+
+def _of_holes(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Of the many numbers of filled holes those that other rows have too, and the error within the hole."""
+    regions = ("hole_", "band_", "missing", "bits_whole", "histogram_", "coverage", "spread")
+    return {name: value for name, value in numbers.items() if name == "hole_rmse" or not name.startswith(regions)}
 
 
 def require_row(project: Path, family: str, name: str) -> dict[str, Any]:

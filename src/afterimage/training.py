@@ -47,8 +47,9 @@ class TrainingRow(Row):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
-    schedule: Literal["constant", "cosine"]
-    """`cosine` falls from the learning rate to zero over all epochs (Loshchilov and Hutter, SGDR, 2017)."""
+    schedule: Literal["constant", "cosine", "linear"]
+    """`cosine` falls from the learning rate to zero over all epochs (Loshchilov and Hutter, SGDR, 2017); `linear` is
+    constant for half of them and then falls to zero, as in pix2pix."""
     weight_decay: float = Field(ge=0)
     patience: int | None = Field(gt=0)
     """Epochs without a better validation before training stops; null: never."""
@@ -76,6 +77,8 @@ class Learner(abc.ABC):
     optimizers: dict[str, Optimizer]
     monitor: str
     """The name of the validation value that decides which state is best; lower is better."""
+    kept: dict[int, Tensor]
+    """What `keep` gave, by epoch, once training is over."""
 
     @abc.abstractmethod
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
@@ -84,6 +87,10 @@ class Learner(abc.ABC):
     @abc.abstractmethod
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Values by name, each `[N]`, one an image."""
+
+    def keep(self, epoch: int) -> Tensor | None:
+        """What to keep of the networks' state after an epoch, such as samples; checkpoints hold it too."""
+        return None
 
 
 def fit(
@@ -154,6 +161,8 @@ def fit(
                 _check_finite(means, run.step // per_epoch, row)
                 values = _validate(learner, validation, row, device, autocast)
                 run.close_epoch(run.step // per_epoch, row.learning_rate * rate, means, values)
+                with torch.inference_mode():
+                    run.keep(run.step // per_epoch)
                 live(run.curves[-1])
                 bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
                 if row.patience is not None and run.waited >= row.patience:
@@ -163,6 +172,7 @@ def fit(
     run.save(every=0)
     learner.networks.load_state_dict(run.best)
     learner.networks.eval()
+    learner.kept = run.kept
     return run.curves
 
 
@@ -208,6 +218,7 @@ class _Progress:
         self.best_value = math.inf
         self.waited = 0
         self.stopped = False
+        self.kept: dict[int, Tensor] = {}
         self._saved = time.monotonic()
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
@@ -234,6 +245,10 @@ class _Progress:
             }
         else:
             self.waited += 1
+
+    def keep(self, epoch: int) -> None:
+        if (found := self.learner.keep(epoch)) is not None:
+            self.kept[epoch] = found.cpu()
 
     def save(self, every: float) -> None:
         """Write a checkpoint if the last one is at least `every` seconds old."""
@@ -266,7 +281,7 @@ class _Progress:
             setattr(self, name, data[name])
         self.sums = {name: value.to(device) for name, value in self.sums.items()}
 
-    _plain = ("step", "sums", "counted", "curves", "best", "best_value", "waited", "stopped")
+    _plain = ("step", "sums", "counted", "curves", "best", "best_value", "waited", "stopped", "kept")
 
 
 def _validate(
@@ -284,7 +299,11 @@ def _validate(
 
 
 def _rate(row: TrainingRow, step: int, steps: int) -> float:
-    return 1.0 if row.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / steps))
+    if row.schedule == "constant":
+        return 1.0
+    if row.schedule == "linear":
+        return min(1.0, 2 * (1 - step / steps))
+    return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _stream(seed: int, step: int) -> int:

@@ -35,8 +35,11 @@ class EncoderRow(Row):
     """Of the random weights."""
     dataset: str
     layers: list[str] = Field(min_length=1)
-    dtype: Literal["float16", "float32"]
-    """Of the features on disk."""
+    dtype: Literal["float16", "float32", "uint8"]
+    """Of the features on disk. `uint8` spreads 256 levels from the lowest to the highest value of each channel of each
+    sample; the index says what error that makes."""
+    store: bool = True
+    """false: nothing but the index is stored, and what reads features computes them from the images."""
     batch: int = Field(gt=0)
     """Images a forward pass. It is a parameter because it changes the last bits of the features."""
 
@@ -50,6 +53,8 @@ class EncoderRow(Row):
                 f"weights {self.weights!r} are neither `random` nor a name of torchvision's such as IMAGENET1K_V1, so "
                 "they are a file and need its sha256"
             )
+        if self.dtype == "uint8" and not self.store:
+            raise ValueError("dtype uint8 saves space on disk, and with store: false there is nothing on disk")
         if len(set(self.layers)) < len(self.layers):
             raise ValueError("a layer is listed twice")
         return self

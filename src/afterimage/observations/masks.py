@@ -134,6 +134,19 @@ def read_boxes(path: Path) -> dict[str, list[Listed]]:
     return found
 
 
+def parse_box(text: str) -> Box:
+    """A box from `x,y,w,h` in px, as a command line has it.
+
+    Raises:
+        HoleError: the text is no such box.
+    """
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise HoleError(f"box {text!r}: expected x,y,w,h in whole px, such as 10,20,75,75")
+    x, y, width, height = (int(part) for part in parts)
+    return Box(x, y, x + width, y + height)
+
+
 def stem(name: str) -> str:
     """The name of a listed file without folders and extension."""
     return PurePosixPath(name).stem

@@ -58,6 +58,16 @@ def navier_stokes(image: Uint8, mask: Mask) -> npt.NDArray[np.generic]:
     return np.asarray(cv2.inpaint(image, mask.astype(np.uint8), RADIUS, cv2.INPAINT_NS))
 
 
+def push_pull(image: Uint8, mask: Mask) -> Uint8:
+    """The smooth fill that inpainters start from: what they are worth shows against it."""
+    import torch
+
+    from afterimage.images import to_tensor, to_uint8
+    from afterimage.reconstructors.smooth import smooth_fill
+
+    return to_uint8(smooth_fill(to_tensor(image)[None], torch.from_numpy(mask)[None, None].float()))[0]
+
+
 def biharmonic(image: Uint8, mask: Mask) -> Uint8:
     """The smoothest surface through the border: the biharmonic equation's solution (Damelin and Hoang, "On Surface
     Completion and Image Inpainting by Biharmonic Functions", 2018)."""
@@ -68,7 +78,7 @@ def biharmonic(image: Uint8, mask: Mask) -> Uint8:
 
 
 METHODS: dict[str, Method] = {
-    method.__name__: method for method in (black, image_mean, border_mean, telea, navier_stokes, biharmonic)
+    method.__name__: method for method in (black, image_mean, border_mean, push_pull, telea, navier_stokes, biharmonic)
 }
 """The baselines that every inpainting row is set against, the simplest first."""
 

@@ -7,7 +7,7 @@ take several layers at once: the coarsest starts, and each finer one joins where
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -181,17 +181,23 @@ def _upconv_stay(inside: int, outside: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.LeakyReLU(0.2))
 
 
+Observe = Callable[[training.Batch], Sequence[Tensor]]
+"""Gives the features of a batch."""
+
+
 class DecoderLearner(training.Learner):
     """Trains a decoder on pairs of features and images.
 
     Args:
         encoder: needed for the perceptual loss alone; it gives the features of the row's layers, in their order.
+        observe: gives the features of a batch; None: they are in it.
     """
 
     monitor = "mse"
 
-    def __init__(self, decoder: Decoder, row: DecoderRow, encoder: Encoder | None):
+    def __init__(self, decoder: Decoder, row: DecoderRow, encoder: Encoder | None, observe: Observe | None = None):
         self.decoder, self.row, self.encoder = decoder, row, encoder
+        self.observe = observe or (lambda batch: batch["features"])
         self.networks = nn.ModuleDict({"decoder": decoder.to(memory_format=torch.channels_last)})
         self.optimizers = {
             "decoder": torch.optim.Adam(
@@ -201,11 +207,12 @@ class DecoderLearner(training.Learner):
 
     def step(self, batch: training.Batch, update: training.Update) -> dict[str, Tensor]:
         target: Tensor = batch["images"]
-        image = self.decoder(batch["features"], target.shape[-2:])
+        features = self.observe(batch)
+        image = self.decoder(features, target.shape[-2:])
         losses = {"mse": F.mse_loss(image, target)}
         total = self.row.loss.pixel * losses["mse"]
-        if self.encoder is not None:
-            losses["perceptual"] = self._perceptual(image, batch["features"])
+        if self.row.loss.perceptual:
+            losses["perceptual"] = self._perceptual(image, features)
             total = total + self.row.loss.perceptual * losses["perceptual"]
         if self.row.loss.total_variation:
             losses["total_variation"] = total_variation(image)
@@ -215,7 +222,7 @@ class DecoderLearner(training.Learner):
 
     def validate(self, batch: training.Batch) -> dict[str, Tensor]:
         target: Tensor = batch["images"]
-        image = self.decoder(batch["features"], target.shape[-2:])
+        image = self.decoder(self.observe(batch), target.shape[-2:])
         mse = (image - target).square().flatten(1).mean(1)
         return {"mse": mse, "psnr": -10 * torch.log10(mse.clamp_min(1e-10))}
 
@@ -249,10 +256,12 @@ def train(
 
     Args:
         layers: feature folders of the row's layers, in its order.
-        encoder: for the perceptual loss, else None.
+        encoder: for the perceptual loss and for features that are not stored, else None.
         state: where training keeps what a restart needs.
     """
-    pairs = {split: FeaturePairs(layers, shards_dir, split) for split in ("train", "val")}
+    if encoder is not None:
+        encoder.to(devices.choose(row.training.device))
+    pairs = {split: FeaturePairs(layers, shards_dir, split, encoder) for split in ("train", "val")}
     indices = [shards.load_index(folder) for folder in layers]
     size = shards.load_index(shards_dir)["size"]
     if (found := indices[0]["dataset"]) != row.dataset:
@@ -264,7 +273,7 @@ def train(
         torch.manual_seed(row.training.seed)
         decoder = Decoder(row.arch, row.width, taps, size)
     _whiten(decoder, pairs["train"])
-    learner = DecoderLearner(decoder, row, encoder)
+    learner = DecoderLearner(decoder, row, encoder, pairs["train"].observe)
     identity = {"name": name, "row": row.model_dump(), "features": indices, "size": size}
     curves = training.fit(learner, pairs["train"], pairs["val"], row.training, state, identity)
     card = {
@@ -308,12 +317,23 @@ def load(model_dir: Path) -> tuple[Decoder, dict[str, Any]]:
     return decoder.eval().to(memory_format=torch.channels_last), card
 
 
-def reconstruct(model_dir: Path, layers: Sequence[Path], shards_dir: Path, out_dir: Path, batch: int) -> None:
-    """Decode the test split's features and write the 8-bit images as shards."""
+def reconstruct(
+    model_dir: Path,
+    layers: Sequence[Path],
+    shards_dir: Path,
+    out_dir: Path,
+    batch: int,
+    encoder: Encoder | None = None,
+) -> None:
+    """Decode the test split's features and write the 8-bit images as shards.
+
+    Args:
+        encoder: for features that are not stored, else None.
+    """
     decoder, card = load(model_dir)
     device = devices.choose("auto")
     decoder.to(device)
-    pairs = FeaturePairs(layers, shards_dir, "test")
+    pairs = FeaturePairs(layers, shards_dir, "test", encoder.to(device) if encoder else None)
     for tap, index in zip(card["taps"], map(shards.load_index, layers), strict=True):
         if index["shape"] != tap["shape"] or index["weights"] != card["weights"]:
             raise ShardError(

@@ -87,7 +87,7 @@ def reconstruct(name: str, row: InversionRow, encoder: Encoder, places: Places) 
             f"inversions.{name}.dataset: {row.dataset!r}, but the features of {row.encoder} are of {index['dataset']!r}"
         )
     side = shards.load_index(places.shards)["size"]
-    pairs = FeaturePairs([places.features], places.shards, "test")
+    pairs = FeaturePairs([places.features], places.shards, "test", encoder)
     positions = spread(pairs.keys, row.images)
     keys = [pairs.keys[position] for position in positions]
     features = pairs.layer(0, positions)

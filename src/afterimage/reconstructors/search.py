@@ -86,6 +86,19 @@ class Found(NamedTuple):
     """Whether it ended by the rule of `patience` and `tolerance`, and not for want of steps."""
 
 
+class Wanted(NamedTuple):
+    """The features `[N, C, h, w]` of a batch, in the order of memory that the encoder gives, and their squares."""
+
+    features: Tensor
+    squares: Tensor
+    """`[N]`, the sum of each image's."""
+
+    @classmethod
+    def of(cls, features: Tensor) -> Self:
+        features = features.float().contiguous(memory_format=torch.channels_last)
+        return cls(features, _squares(features).clamp_min(1e-12))
+
+
 class Inverter:
     """Inverts features of one layer.
 
@@ -131,7 +144,7 @@ class Inverter:
         )
         for begin in range(0, len(keys), settings.batch):
             part = slice(begin, begin + settings.batch)
-            wanted = features[part].to(self.device).float()
+            wanted = Wanted.of(features[part].to(self.device))
             begun = None if starts is None else starts[part].to(self.device)
             tries = []
             for restart in range(settings.restarts):
@@ -169,16 +182,15 @@ class Inverter:
     def errors(self, images: Tensor, features: Tensor) -> Tensor:
         """The feature error `[N]` of images, against features `[N, C, h, w]`."""
         with torch.no_grad():
-            return self._error(images.to(self.device), features.to(self.device).float())
+            return self._error(images.to(self.device), Wanted.of(features.to(self.device)))
 
-    def _error(self, images: Tensor, wanted: Tensor) -> Tensor:
-        difference = self.encoder(images)[self.layer] - wanted
-        return difference.square().flatten(1).sum(1) / wanted.square().flatten(1).sum(1).clamp_min(1e-12)
+    def _error(self, images: Tensor, wanted: Wanted) -> Tensor:
+        return _squares(self.encoder(images)[self.layer] - wanted.features) / wanted.squares
 
     def _descend(
         self,
         keys: Sequence[str],
-        wanted: Tensor,
+        wanted: Wanted,
         begun: Tensor | None,
         restart: int,
         checkpoint: Checkpoint,
@@ -244,7 +256,7 @@ class Inverter:
         self,
         form: parametrisations.Parametrisation,
         keys: Sequence[str],
-        wanted: Tensor,
+        wanted: Wanted,
         begun: Tensor | None,
         restart: int,
     ) -> Tensor:
@@ -252,7 +264,7 @@ class Inverter:
         settings = self.settings
         generators = [generator(settings.seed, key, restart) for key in keys]
         if begun is None and settings.start == "colours":
-            begun = self._nearest_colours(wanted, restart)
+            begun = self._nearest_colours(wanted.features, restart)
         elif begun is None:
             return form.random(generators).to(self.device)
         elif restart == 0:
@@ -307,3 +319,7 @@ def feature_shape(encoder: Encoder, layer: str, size: tuple[int, int]) -> list[i
     if len(shape) != 3:
         raise ShardError(f"{layer} of {encoder.arch} gives {shape}, no maps [C, h, w]")
     return shape
+
+
+def _squares(features: Tensor) -> Tensor:
+    return features.square().sum((1, 2, 3))

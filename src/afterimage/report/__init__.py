@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from afterimage import layout, outputs, shards
-from afterimage.report import decoders, inversions, restorers, shared
+from afterimage.report import completers, decoders, inpainters, inversions, restorers, shared
 from afterimage.report.sections import (
+    CompleterNames,
     DecoderNames,
     DegradationNames,
     EncoderNames,
+    HolesNames,
+    InpainterNames,
     InversionNames,
     ReportRow,
     RestorerNames,
@@ -25,9 +28,12 @@ from afterimage.results import METRICS, read_csv, read_json
 from afterimage.sources import SPLITS, Dataset
 
 __all__ = [
+    "CompleterNames",
     "DecoderNames",
     "DegradationNames",
     "EncoderNames",
+    "HolesNames",
+    "InpainterNames",
     "InversionNames",
     "ReportRow",
     "RestorerNames",
@@ -36,7 +42,7 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions, restorers)
+FAMILIES = (decoders, inversions, inpainters, completers, restorers)
 """In the order of the page."""
 
 
@@ -73,7 +79,9 @@ def write(sections: Sections, out: Path) -> None:
 def _dataset(name: str, row: Dataset) -> dict[str, Any]:
     index = shards.load_index(layout.shards(name))
     samples = read_csv(layout.shards(name) / "samples.csv")
-    reasons = Counter(line["reason"] for line in read_csv(layout.shards(name) / "rejected.csv"))
+    rejected = read_csv(layout.shards(name) / "rejected.csv")
+    kinds = Counter(line["kind"] for line in rejected)
+    firsts = {line["kind"]: line for line in reversed(rejected)}
     images = {split: sorted({line["image"] for line in samples if line["split"] == split}) for split in SPLITS}
     groups = {split: len({line["group"] for line in samples if line["split"] == split}) for split in SPLITS}
     return {
@@ -86,7 +94,10 @@ def _dataset(name: str, row: Dataset) -> dict[str, Any]:
             for split in SPLITS
         ],
         "test_images": images[shared.SPLIT] if len(images[shared.SPLIT]) <= 12 else [],
-        "rejected": sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0])),
+        "rejected": [
+            {"kind": kind, "count": count, **firsts[kind]}
+            for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+        ],
     }
 
 

@@ -4,7 +4,7 @@ The whole class of a learned row imports torch, which takes seconds; the report 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -53,6 +53,33 @@ class InversionNames(Row):
     images: int
 
 
+class HolesNames(Row):
+    """What the report needs of a row of `holes`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    shape: str
+
+
+class InpainterNames(Row):
+    """What the report needs of a row of `inpainters`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    holes: str
+
+
+class CompleterNames(Row):
+    """What the report needs of a row of `completers`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    holes: str
+
+
 class DegradationNames(Row):
     """What the report needs of a row of `degradations`."""
 
@@ -80,8 +107,11 @@ class Sections:
     encoders: Mapping[str, EncoderNames]
     decoders: Mapping[str, DecoderNames]
     inversions: Mapping[str, InversionNames]
+    holes: Mapping[str, HolesNames]
+    inpainters: Mapping[str, InpainterNames]
+    completers: Mapping[str, CompleterNames]
+    degradations: Mapping[str, DegradationNames]
+    restorers: Mapping[str, RestorerNames]
     baselines: Mapping[str, BaselineRow]
     metrics: MetricsRow
     report: ReportRow
-    degradations: Mapping[str, DegradationNames] = field(default_factory=dict)
-    restorers: Mapping[str, RestorerNames] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from afterimage import engine, images, outputs, params
 from afterimage.errors import AfterimageError, ImageError, SourceError
 from afterimage.shards import SPLITS
+from afterimage.sources import quarantine
 
 SOURCES = ("bundled", "folder", "archive", "huggingface", "kaggle", "video")
 COLUMNS = ("key", "origin", "sha256", "bytes", "width", "height", "mode", "group", "split")
@@ -170,7 +171,7 @@ def fetch(row: Dataset, name: str, out_dir: Path) -> None:
         with tarfile.open(folder / "images.tar", "w") as tar:
             rows = _stored(source.items(row), row, name, tar, splits, rejected)
             outputs.write_csv(folder / "manifest.csv", [*COLUMNS, *source.COLUMNS], rows)
-        outputs.write_csv(folder / "rejected.csv", ("origin", "reason"), sorted(rejected))
+        quarantine.write(folder / "rejected.csv", rejected)
         check_rejected(rejected, splits.total() + len(rejected), row, name, SourceError)
         if empty := [split for split in SPLITS if not splits[split]]:
             held = ", ".join(f"{split} {splits[split]}" for split in SPLITS)

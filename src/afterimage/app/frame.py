@@ -1,0 +1,81 @@
+"""The frame around each page: its question, its navigation, its looks."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import streamlit as st
+
+from afterimage.app import features, fill, restore, results, widgets
+from afterimage.errors import AfterimageError
+
+
+class Entry(NamedTuple):
+    """A page: one question."""
+
+    name: str
+    icon: str
+    question: str
+    lede: str
+    show: Callable[[], None]
+
+
+ENTRIES = (
+    Entry(
+        "Features",
+        ":material/layers:",
+        "What does a layer keep?",
+        "A network looks at your picture, and only what one of its layers holds is kept. "
+        "A decoder rebuilds the picture from that: what is lost is what the layer does not need.",
+        features.show,
+    ),
+    Entry(
+        "Restore",
+        ":material/auto_fix_high:",
+        "What was in front of the camera?",
+        "A dark, blurred, small or noisy picture goes in, and what the camera should have seen comes out.",
+        restore.show,
+    ),
+    Entry(
+        "Inpaint",
+        ":material/healing:",
+        "What was behind the hole?",
+        "Draw over what is missing or should go. Every method fills it, and what is outside stays as it is.",
+        fill.show,
+    ),
+    Entry(
+        "Results",
+        ":material/monitoring:",
+        "How good is it, and did it change?",
+        "The numbers and figures of the current run on test photographs, beside those of another Git revision.",
+        results.show,
+    ),
+)
+
+
+def main() -> None:
+    """What Streamlit runs for each visitor, from the top, whenever something was pressed."""
+    st.set_page_config(page_title="Afterimage", page_icon=str(widgets.ASSETS / "icon.svg"), layout="wide")
+    st.logo(str(widgets.ASSETS / "logo.svg"), size="large")
+    st.html(f"<style>{(widgets.ASSETS / 'frame.css').read_text(encoding='utf-8')}</style>")
+    pages = [st.Page(_unused, title=entry.name, icon=entry.icon, url_path=entry.name.lower()) for entry in ENTRIES]
+    # Not run by Streamlit but from here, so that the picture and how it is chosen are the same on all pages
+    page(st.navigation(pages, position="top").title)
+
+
+def _unused() -> None:
+    """What Streamlit wants for each page."""
+
+
+def page(name: str) -> None:
+    """A page by its name; whatever goes wrong on it is one sentence there, and a traceback in the log alone."""
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    st.title(entry.question, anchor=False)
+    st.html(f'<p class="lede">{entry.lede}</p>')
+    try:
+        entry.show()
+    except AfterimageError as error:
+        widgets.say(error)
+    except Exception:
+        logging.getLogger(__name__).exception("The page %s failed", name)
+        widgets.say("Something went wrong here that is not your fault; the server's log says what.")

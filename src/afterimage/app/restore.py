@@ -1,0 +1,203 @@
+"""The page Restore: a bad photograph or clip, or a good one made bad, and what restorers make of it."""
+
+import json
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from afterimage.app import clips, inputs, live, models, safety, widgets
+from afterimage.app.safety import Picture
+from afterimage.errors import AfterimageError
+from afterimage.images import Uint8
+
+FAMILY = "restorers"
+CLASSICAL = "classical"
+TITLES = {
+    "exposure_nlm": "Exposure + non-local means",
+    "gamma_nlm": "Gamma + non-local means",
+    "unsharp": "Unsharp mask",
+}
+GIVEN = "given"
+Records = list[dict[str, Any]]
+
+
+def show() -> None:
+    if not models.trained(FAMILY):
+        widgets.missing(FAMILY, "restorer")
+    kind = st.segmented_control(
+        "What", ["Photograph", "Clip"], default="Photograph", key="kind", label_visibility="collapsed", required=True
+    )
+    if kind == "Clip":
+        _clip()
+    else:
+        _photograph()
+
+
+def _photograph() -> None:
+    picture = inputs.picture(live=True)
+    if inputs.is_live():
+        _live()
+    if picture is None:
+        return
+    source = st.session_state["source"]
+    spoil = st.toggle(
+        "It is a good picture: spoil it first, and measure what comes back",
+        value=source == "Samples",
+        key=f"spoil-{source}",
+    )
+    records = _spoiling() if spoil else []
+    key = json.dumps(records)
+    given = models.once(picture, (GIVEN, key), lambda: models.Made(spoiled(picture.image, records), 0.0))
+    methods = {row: (FAMILY, row) for row in models.trained(FAMILY)}
+    methods |= {title: (CLASSICAL, method) for method, title in TITLES.items()}
+    first = [title for title, (family, row) in methods.items() if family == FAMILY or row == "exposure_nlm"]
+    titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restorers")
+    chosen = {title: method for title, method in methods.items() if title in titles}
+    found: dict[str, models.Made] = {}
+    bar = st.empty()
+    for number, (title, method) in enumerate(chosen.items()):
+        bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(title)}")
+        try:
+            found[title] = models.once(picture, (*method, key), partial(_restored, *method, given.value))
+        except AfterimageError as error:
+            widgets.say(error)
+    bar.empty()
+    _results(picture, given, found, measured=bool(records))
+    if chosen:
+        title, method = next(iter(chosen.items()))
+        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(*method, image).value)
+
+
+def _live() -> None:
+    rows = list(models.trained(FAMILY))
+    if rows:
+        row = st.segmented_control("Restorer", rows, default=rows[0], key="live-row", required=True)
+        shared = models.load(FAMILY, row)
+        live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
+
+
+def _restored(family: str, row: str, image: Image.Image) -> models.Made:
+    """What a method makes of an image: a trained row, or filters."""
+    if family == FAMILY:
+        return models.load(FAMILY, row).run(lambda model: model(image))
+    from afterimage.reconstructors import enhancement
+
+    size = (image.height, image.width)
+    return models.Shared(row).run(lambda method: Image.fromarray(enhancement.restore(method, np.asarray(image), size)))
+
+
+def _spoiling() -> Records:
+    """What the sliders do to a picture, in the order in which it happens in a camera."""
+    columns = [*st.columns(3), *st.columns(3)]
+    light = columns[0].slider("Light", 0.05, 1.0, 0.7, 0.05, key="light", help="The share of the light that is left.")
+    focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 1.0, 0.1, key="focus")
+    motion = columns[2].slider("Motion, px", 0.0, 24.0, 0.0, 0.5, key="motion")
+    fewer = columns[3].slider("Fewer pixels, times", 1.0, 6.0, 1.0, 0.1, key="fewer", help="By each side.")
+    noise = columns[4].slider("Noise", 0.0, 0.15, 0.02, 0.005, key="noise", help="Standard deviation; white is 1.")
+    quality = columns[5].slider("JPEG quality", 5, 100, 60, key="quality")
+    records: Records = []
+    if light < 1:
+        records.append({"step": "low_light", "gamma": 2 - light, "exposure": light})
+    if focus:
+        records.append({"step": "defocus", "radius": focus})
+    if motion:
+        records.append({"step": "motion", "length": motion, "angle": 0.4, "bend": 0.3})
+    if fewer > 1:
+        records.append({"step": "downscale", "factor": fewer, "filter": "area"})
+    if noise:
+        records.append({"step": "noise", "shot": noise**2, "read": noise, "seed": 0})
+    if quality < 100:
+        records.append({"step": "jpeg", "quality": quality})
+    return records
+
+
+def spoiled(image: Image.Image, records: Records) -> Image.Image:
+    """A picture as a bad camera leaves it, at its own size."""
+    if not records:
+        return image
+    from afterimage.observations import cctv
+
+    frame = cctv.replay(np.asarray(image), records)
+    if frame.shape[:2] != (image.height, image.width):
+        frame = cctv.resized(frame, (image.height, image.width), "bicubic")
+    return Image.fromarray(frame)
+
+
+def _results(picture: Picture, given: models.Made, found: dict[str, models.Made], measured: bool) -> None:
+    every = {GIVEN: given, **found} if measured else found
+    if not every:
+        return
+    st.subheader("Restored" if found else "Given", anchor=False)
+    cells = [widgets.Cell(title, made.value, title, _notes(picture, made, measured)) for title, made in every.items()]
+    looked = widgets.gallery(cells, "restored", first=next(iter(found), GIVEN))
+    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    if looked == GIVEN:
+        widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
+    else:
+        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, given.value)
+
+
+def _notes(picture: Picture, made: models.Made, measured: bool) -> list[str]:
+    notes = [widgets.seconds(made.seconds)] if made.seconds else []
+    if not measured:
+        return notes
+    return [widgets.summary(models.once(picture, (made,), lambda: models.numbers(picture.image, made.value))), *notes]
+
+
+# Clips
+
+
+def _clip() -> None:
+    file = st.file_uploader(
+        f"A clip of at most {clips.MAX_SECONDS} s and {safety.MAX_MEGABYTES} MB",
+        type=list(clips.EXTENSIONS),
+        max_upload_size=safety.MAX_MEGABYTES,
+        key="clip",
+    )
+    if file is None:
+        return
+    kept = st.session_state.get("clip-read")
+    if kept is None or kept[0] != file.file_id:
+        read = clips.read(file.name, file.getvalue())
+        kept = st.session_state["clip-read"] = (file.file_id, read, clips.encode(read.frames, read.rate), {})
+    clip: clips.Clip = kept[1]
+    given: bytes = kept[2]
+    made: dict[str, tuple[models.Made, bytes]] = kept[3]
+    rows = list(models.trained(FAMILY))
+    if not rows:
+        return
+    row = st.segmented_control("Restorer", rows, default=rows[0], key="clip-row", required=True)
+    if row not in made:
+        if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):
+            return
+        made[row] = _restored_clip(clip, row)
+    result, video = made[row]
+    left, right = st.columns(2)
+    left.caption("Given")
+    left.video(given)
+    right.caption(f"Restored by {widgets.verbatim(row)}, {widgets.seconds(result.seconds)}")
+    right.video(video)
+    number = st.slider("Frame", 1, len(clip.frames), 1, key="frame") if len(clip.frames) > 1 else 1
+    pair = [Image.fromarray(frames[number - 1]) for frames in (clip.frames, result.value)]
+    widgets.compare(pair[0], pair[1], ("given", row), "clip-compare")
+    widgets.download("Restored clip (MP4)", lambda: video, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
+
+
+def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
+    """The restored frames, a few at a time for the sake of progress, and their MP4."""
+    shared, parts, spent = models.load(FAMILY, row), [], 0.0
+    bar = st.progress(0.0, "Restoring")
+    step = 8
+    for start in range(0, len(clip.frames), step):
+        part = clip.frames[start : start + step]
+        made = shared.run(methodcaller("frames", part))
+        parts.append(made.value)
+        spent += made.seconds
+        bar.progress(min(1.0, (start + step) / len(clip.frames)), "Restoring")
+    bar.empty()
+    frames: Uint8 = np.concatenate(parts)
+    return models.Made(frames, spent), clips.encode(frames, clip.rate)
