@@ -9,8 +9,9 @@ import pytest
 from pictures import encoded, noise, shards_of
 from PIL import Image
 
-from afterimage import images, params, shards
+from afterimage import params, shards
 from afterimage.errors import HoleError, ParamsError, ShardError
+from afterimage.images import encode_png
 from afterimage.observations import holes
 from afterimage.observations.holes import HoledImages, HolesRow, StoredHoles, draw
 
@@ -165,8 +166,8 @@ def test_what_covers_an_input_is_found_by_its_target(tmp_path):
                 expected[key] = np.zeros((32, 32), bool)
                 expected[key][5 + number : 15, 8:20] = True
                 occluded = np.where(expected[key][..., None], np.uint8(0), original)
-                put(f"{key}.png", images.encode_png(original))
-                put(f"{key}.input.png", images.encode_png(occluded))
+                put(f"{key}.png", encode_png(original))
+                put(f"{key}.input.png", encode_png(occluded))
         described[split] = [shards.describe(path)]
     mine = row("pairs")
     shards.write_index(folder, {"dataset": "mine", "size": 32}, described)
