@@ -1,8 +1,8 @@
 """Restoring a clip against the bare network: `python -m benchmarks video`.
 
 Ours: `video.restore` from a file to a file: decoding, tiles, the flicker before and after, encoding, joining. The
-limit: the network of the same row on the same frames, decoded and in memory, as many at a time and as wholes. It needs
-rows of `restorers` that are trained.
+limit: the network of the same row on the same frames, decoded and in memory, whole and one at a time, which is fastest
+without a GPU. It needs rows of `restorers` that are trained.
 
 Peak memory is that of a process for a short clip and for one ten times as long: `python -m benchmarks.video FRAMES
 FOLDER`. Its restorer is a filter, so that no network hides what the clip takes.
@@ -49,7 +49,7 @@ def speed(name: str, clip: Path, out: Path) -> Line:
     from afterimage import video
     from afterimage.apply.restorers import RestorerRow
     from afterimage.errors import WeightsError
-    from afterimage.video import clips, reading
+    from afterimage.video import reading
 
     what = f"restore a clip, {name}"
     try:
@@ -63,8 +63,8 @@ def speed(name: str, clip: Path, out: Path) -> Line:
 
     def bare() -> None:
         with torch.inference_mode():
-            for start in range(0, len(frames), clips.TOGETHER):
-                batch = images.to_tensor(frames[start : start + clips.TOGETHER]).to(row.device)
+            for frame in frames:
+                batch = images.to_tensor(frame[None]).to(row.device)
                 images.to_uint8(row.network(batch.contiguous(memory_format=torch.channels_last)))
 
     pairs = in_turn(bare, ours, ROUNDS)

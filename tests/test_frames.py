@@ -1,11 +1,14 @@
 """Fixed frames of validation and test, and fresh ones for training."""
 
+from pathlib import Path
+
 import numpy as np
+import pictures
 import pytest
 from pictures import shards_of
 from test_cctv import STEPS
 
-from afterimage import outputs, shards
+from afterimage import layout, outputs, sharding, shards, sources
 from afterimage.errors import ShardError
 from afterimage.images import decode
 from afterimage.observations import cctv, frames
@@ -81,3 +84,28 @@ def test_a_step_alone_is_what_the_frame_drew_of_it(written):
 def test_a_level_needs_a_name_that_a_folder_can_have():
     with pytest.raises(ValueError, match="no name of a level"):
         row(levels={"../up": LEVELS["mild"]})
+
+
+def test_a_level_without_steps_takes_the_inputs_of_pairs(tmp_path, written):
+    originals = pair_shards(tmp_path)
+    frames.write(row(levels={"real": [], **LEVELS}), "mine", originals, tmp_path / "out")
+    real, mild, _ = frames.levels(tmp_path / "out")
+    inputs = {key: np.asarray(decode(data)) for key, data, _ in shards.read(originals, "test", shards.INPUT)}
+    stored = dict(real.frames("test"))
+    assert list(stored) == list(inputs)
+    for key, image in inputs.items():
+        np.testing.assert_array_equal(stored[key], image)
+    assert frames.records(real.folder) == {}
+    assert mild.inputs(originals, "train") is None
+    with pytest.raises(ShardError, match=r"degradations\.mine\.levels\.real: no steps, and the images of mine are no"):
+        frames.write(row(levels={"real": []}), "mine", written[0], tmp_path / "other")
+
+
+def pair_shards(root: Path) -> Path:
+    """Shards of pairs, 16 px."""
+    pictures.pairs(root / "in")
+    given = {"source": "folder", "path": str(root / "in"), "size": 16, "pairs": pictures.PAIRS, "group": "image"}
+    dataset = sources.Dataset.kind(given).model_validate(given)
+    sources.fetch(dataset, "mine", root / "raw")
+    sharding.write(dataset, "mine", root / "raw", root / layout.shards("mine"), jobs=1)
+    return root / layout.shards("mine")

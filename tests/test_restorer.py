@@ -7,9 +7,10 @@ import pytest
 import torch
 from pictures import noise, shards_of
 from PIL import Image
+from test_frames import pair_shards
 from test_frames import row as degradations
 
-from afterimage import layout, outputs, restoration, shards
+from afterimage import images, layout, outputs, restoration, shards
 from afterimage.apply import restorers as applied
 from afterimage.errors import ParamsError, WeightsError
 from afterimage.images import decode
@@ -172,3 +173,19 @@ def test_tiles_make_no_seams(data, monkeypatch):
     whole = one.frames(image)
     monkeypatch.setattr(applied, "TILE", 64)
     assert np.abs(one.frames(image).astype(int) - whole).max() <= 1
+
+
+def test_a_row_trains_on_pairs(tmp_path):
+    originals = pair_shards(tmp_path)
+    frames.write(degradations(levels={"real": []}), "mine", originals, tmp_path / layout.degradations("mine"))
+    batch = pairs(tmp_path, levels=["real"])
+    drawn = [batch.__getitems__([(epoch, 1)]) for epoch in range(8)]
+    sides = []
+    for part, name in (("", "images"), (shards.INPUT, "inputs")):
+        plain = np.asarray(decode(shards.Table(originals, "train", part).bytes(1)))
+        both = [images.to_tensor(np.ascontiguousarray(side)) for side in (plain, plain[:, ::-1])]
+        sides.append([next(n for n in range(2) if torch.equal(one[name][0], both[n])) for one in drawn])
+    assert sides[0] == sides[1], "a pair is mirrored together"
+    assert set(sides[0]) == {0, 1}
+    train(tmp_path, "real", row(levels=["real"]))
+    assert (tmp_path / layout.model("restorers", "real") / "card.json").exists()

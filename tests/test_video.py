@@ -12,8 +12,10 @@ import av
 import numpy as np
 import pictures
 import pytest
+from click.testing import CliRunner
 
-from afterimage import video
+from afterimage import layout, video
+from afterimage.cli import main
 from afterimage.errors import VideoError
 from afterimage.images import Uint8
 from afterimage.video import clips, reading, work
@@ -294,3 +296,53 @@ def test_formats_that_cannot_hold_the_clip(tmp_path: Path) -> None:
 def test_smoothing_has_bounds(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="smooth 1: expected 0"):
         restore(tmp_path, tmp_path / "out", smooth=1.0)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a row whose network is a filter."""
+    import torch
+
+    from afterimage import weights
+    from afterimage.apply import restorers
+
+    class Row:
+        def __init__(self, project: Path, row: str):
+            self.frames = brighter
+
+    monkeypatch.setattr(restorers, "RestorerRow", Row)
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "params.yaml").write_text("restorers:\n  mine: {dataset: photos}\n")
+    weights.save(root / layout.model("restorers", "mine") / "model.safetensors", {"one": torch.ones(1)}, {})
+    return root
+
+
+def call(*words: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, ["restore", *(str(word) for word in words)])
+    code = done.exit_code if isinstance(done.exit_code, int) else 1
+    return code, done.stdout, done.stderr + (str(done.exception) if isinstance(done.exception, SystemExit) else "")
+
+
+def test_the_command(tmp_path: Path, project: Path) -> None:
+    path = clip(tmp_path / "in.mkv", scene(100))
+    out = tmp_path / "out.mkv"
+    code, text, _ = call("mine", path, "-o", out, "--smooth", "0.5", "--side-by-side", "--project", project)
+    assert code == 0
+    assert text.startswith(f"{path}: 100 frames -> {out}; flicker ")
+    code, _, text = call("mine", path, "-o", out, "--project", project)
+    assert code != 0
+    assert f"afterimage: {out}: this output is there already; --overwrite replaces it" in text
+    code, _, text = call("other", path, "-o", out, "--project", project)
+    assert "other" in text and code != 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code, text, errors = call(
+        "mine", path, "-o", out, "--faces", "--no-face", "keep", "--overwrite", "--project", project
+    )
+    assert code != 0
+    assert "no face found in" in text
+    assert "breaks off after" in errors
+    picture = tmp_path / "one.png"
+    picture.write_bytes(pictures.png())
+    code, text, _ = call("mine", picture, "-o", tmp_path / "two.png", "--project", project)
+    assert (code, text) == (0, f"{picture}: 1 image -> {tmp_path / 'two.png'}\n")

@@ -14,7 +14,7 @@ from afterimage.reconstructors import enhancement, restorer
 
 TILE = 512
 MARGIN = 64
-"""A larger image goes through in tiles, each with so many px around it that are thrown away."""
+"""A larger image goes through in tiles of about that side, each with so many px around it that are thrown away."""
 
 
 class RestorerRow:
@@ -58,17 +58,18 @@ class RestorerRow:
         count, height, width, _ = frames.shape
         times = self.factor
         result = np.empty((count, times * height, times * width, 3), np.uint8)
-        for top in range(0, height, TILE):
-            for left in range(0, width, TILE):
+        high, wide = _side(height), _side(width)
+        for top in range(0, height, high):
+            for left in range(0, width, wide):
                 # Windows begin at multiples of MARGIN, so every scale's grid is the one of the whole frame
                 y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)
-                window = frames[:, y0 : top + TILE + MARGIN, x0 : left + TILE + MARGIN]
+                window = frames[:, y0 : top + high + MARGIN, x0 : left + wide + MARGIN]
                 kept = np.s_[
                     :,
-                    times * (top - y0) : times * (min(top + TILE, height) - y0),
-                    times * (left - x0) : times * (min(left + TILE, width) - x0),
+                    times * (top - y0) : times * (min(top + high, height) - y0),
+                    times * (left - x0) : times * (min(left + wide, width) - x0),
                 ]
-                place = np.s_[times * top : times * (top + TILE), times * left : times * (left + TILE)]
+                place = np.s_[times * top : times * (top + high), times * left : times * (left + wide)]
                 for rows in self._batches(count, window.shape[1] * window.shape[2]):
                     result[rows][(slice(None), *place)] = self._through(window[rows])[kept]
         return result
@@ -83,3 +84,8 @@ class RestorerRow:
         with torch.inference_mode():
             batch = images.to_tensor(frames).to(self.device).contiguous(memory_format=torch.channels_last)
             return images.to_uint8(self.network(batch))
+
+
+def _side(length: int) -> int:
+    """The side of tiles that share a length evenly: a multiple of MARGIN, at most 1.5 times TILE."""
+    return -(-length // (max(1, round(length / TILE)) * MARGIN)) * MARGIN

@@ -2,6 +2,8 @@
 
 `data/observations/degradations/<row>/<level>/` holds shards of the validation and test frames as the camera left them
 (small where it is), `index.json` with the level's steps, and `drawn.csv` with what was drawn for each frame.
+
+A level without steps is for images that come in pairs: its frames are their inputs, as a real camera left them.
 """
 
 import csv
@@ -29,6 +31,7 @@ class DegradationRow(Row):
     dataset: str
     seed: int
     levels: dict[str, Steps] = Field(min_length=1)
+    """The steps of each, in order; none: the frame is the image's own input, where images come in pairs."""
     baselines: list[str] = Field(min_length=1)
     """Names of reconstructors/enhancement.py."""
 
@@ -45,15 +48,20 @@ def write(row: DegradationRow, name: str, originals: Path, out: Path) -> None:
     """Degrade the validation and test images of image shards by each level of a row.
 
     Raises:
-        ShardError: the shards cannot be read.
+        ShardError: the shards cannot be read, or a level without steps has no pairs to take its frames from.
     """
     index = shards.load_index(originals)
+    for level, steps in row.levels.items():
+        if not steps and not index.get("pairs"):
+            raise ShardError(
+                f"degradations.{name}.levels.{level}: no steps, and the images of {row.dataset} are no pairs"
+            )
     with outputs.folder(out) as folder:
         for place, (level, steps) in enumerate(row.levels.items()):
             lines: list[tuple[str, ...]] = []
             splits = {}
             for split in SPLITS:
-                table = shards.Table(originals, split)
+                table = shards.Table(originals, split, "" if steps else shards.INPUT)
                 path = folder / level / f"{split}-000000.tar"
                 path.parent.mkdir(exist_ok=True)
                 job = partial(_frame, table, steps, row.seed, level)
@@ -94,6 +102,10 @@ class Level:
         """Key and stored frame of each image of a split, in order."""
         for key, data, _ in shards.read(self.folder, split):
             yield key, np.asarray(decode(data))
+
+    def inputs(self, originals: Path, split: str) -> "Stored | None":
+        """Where the level has no steps, the inputs of a split of the data set's shards."""
+        return None if self.steps else Stored(originals, split, shards.INPUT)
 
     def stored(self, split: str) -> "Stored":
         """The stored frames of a split by position, for random access."""

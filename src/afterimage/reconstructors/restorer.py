@@ -59,7 +59,8 @@ class Frames:
 
     Args:
         levels: those to draw from; none: the seed's protocol.
-        split: `train` degrades anew in every epoch; `val` takes each image through each level as it is stored.
+        split: `train` degrades anew in every epoch, or takes the inputs of pairs where a level has no steps; `val`
+            takes each image through each level as it is stored.
     """
 
     def __init__(self, row: RestorerRow, levels: Sequence[Level], shards_dir: Path, split: str):
@@ -67,7 +68,9 @@ class Frames:
         self.table = shards.Table(shards_dir, split)
         self.size: int = self.table.index["size"]
         self.kept: dict[int, Uint8] = {}
-        self.stored = {} if split == "train" else {level.name: level.stored(split) for level in levels}
+        self.stored = {
+            level.name: level.inputs(shards_dir, split) if split == "train" else level.stored(split) for level in levels
+        }
         self.copies = 1 if split == "train" else max(1, len(levels))
 
     def __len__(self) -> int:
@@ -83,15 +86,21 @@ class Frames:
         key = self.table.keys[position]
         target = self._target(position)
         level = self.levels[copy] if self.levels else None
+        mirrored = False
         if self.split == "train":
             random = generator(self.row.training.seed, key, epoch)
-            if self.row.flips and random.random() < 0.5:
-                target = target[:, ::-1]
+            mirrored = self.row.flips and random.random() < 0.5
             if self.levels:
                 level = self.levels[int(random.integers(len(self.levels)))]
+        if mirrored:
+            target = target[:, ::-1]
         if level is None:
             return prepared(target, self.size, self.row.factor, ()), target
-        frame = level.fresh(target, key, epoch) if self.split == "train" else self.stored[level.name].image(position)
+        stored = self.stored[level.name]
+        if stored is None:
+            frame = level.fresh(target, key, epoch)
+        else:
+            frame = stored.image(position)[:, ::-1] if mirrored else stored.image(position)
         return prepared(frame, self.size, self.row.factor, self.row.filters), target
 
     def _target(self, position: int) -> Uint8:

@@ -20,7 +20,7 @@ SEARCHED = 1152
 SMALLEST = 24
 """The smallest face there, in pixels: what the cascade was trained on."""
 SCALE_STEP = 1.2
-NEIGHBOURS = 2
+NEIGHBOURS = 3
 """How many overlapping finds make a face. A false one costs time; a missed one stays as bad as it was."""
 GROWN = 0.5
 """By so much of its side a box grows on each side: the cascade's ends at brows and chin, and faces move."""
