@@ -27,10 +27,11 @@ class Above(nn.Conv2d):
 
     def __init__(self, inside: int, outside: int, kernel: int, row: bool = False, bias: bool = True):
         reach = kernel // 2
-        super().__init__(inside, outside, (reach + row, kernel), padding=(reach, reach), bias=bias)
+        super().__init__(inside, outside, (reach + row, kernel), padding=(0, reach), bias=bias)
+        self.before = (0, 0, reach, row - 1)  # left, right, above, below: rows above come in, the row itself goes
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)[..., : x.shape[-2], :]
+        return super().forward(F.pad(x, self.before))
 
 
 class Along(nn.Conv2d):
@@ -47,7 +48,8 @@ class Along(nn.Conv2d):
 
     def __init__(self, inside: int, outside: int, kernel: int, turns: int, first: bool = False, gates: int = 1):
         reach = kernel // 2
-        super().__init__(inside, outside, (1, reach + 1), padding=(0, reach))
+        super().__init__(inside, outside, (1, reach + 1))
+        self.before = (reach, 0)
         seen = turn_of(inside, turns)[None, :]
         seeing = turn_of(outside // gates, turns).repeat(gates)[:, None]
         mask = torch.ones_like(self.weight)
@@ -55,5 +57,4 @@ class Along(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.mask
-        return F.conv2d(x, weight, self.bias, padding=self.padding)[..., : x.shape[-1]]
+        return F.conv2d(F.pad(x, self.before), self.weight * self.mask, self.bias)
