@@ -355,6 +355,7 @@ def test_the_hole_is_filled_and_nothing_else(project: Project, monkeypatch: pyte
     assert "Draw a box or a stroke" in test.info[-1].value
     monkeypatch.setattr(widgets, "canvas", lambda picture: [{"kind": "box", "box": [10, 10, 60, 40]}])
     upload(test, "mine.png", pictures.png(100, 80))
+    test.button(key="fill").click().run()  # a completer is trained there, whose samples wait to be asked for
     assert not test.exception
     assert "18.8% of the picture is missing." in said(test.caption)
     assert set(numbers(test)) == {"In the hole", "PSNR", "SSIM", "lpips_untrained", "Time"}

@@ -154,6 +154,8 @@ def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> No
         page.mouse.up()
 
     drag((40, 20), (90, 60))
+    page.get_by_role("button", name="Fill the hole").click()
+    page.locator("button[data-id=Telea]").click()
     page.get_by_role("heading", name="A closer look: Telea").wait_for()
     _, data = downloaded(page, "Result (PNG)")
     image = np.array(pictures.noise(200, 100, seed=6))
@@ -213,6 +215,8 @@ def test_the_picture_stays_when_the_page_changes_and_the_connection_is_lost(page
     page.get_by_text("Connecting").wait_for()
     page.get_by_text("Connecting").wait_for(state="detached")
     page.get_by_role("button", name="Two boxes").click()
+    page.get_by_role("button", name="Fill the hole").click()
+    page.locator("button[data-id=Telea]").click()
     page.get_by_role("heading", name="A closer look: Telea").wait_for()
     assert len(sockets) == 2
     expect(canvas).to_have_css("aspect-ratio", "200 / 100")

@@ -118,7 +118,7 @@ class CompleterLearner(training.Learner):
     monitor = "bits"
 
     def __init__(self, network: PixelRnn, row: CompleterRow):
-        self.network, self.row = network.to(memory_format=torch.channels_last), row
+        self.network, self.row = network, row
         self.networks = nn.ModuleDict({"completer": network})
         rate, decay = row.training.learning_rate, row.training.weight_decay
         self.optimizers = {"completer": torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)}

@@ -27,11 +27,10 @@ class Above(nn.Conv2d):
 
     def __init__(self, inside: int, outside: int, kernel: int, row: bool = False, bias: bool = True):
         reach = kernel // 2
-        super().__init__(inside, outside, (reach + row, kernel), padding=(0, reach), bias=bias)
-        self.before = (0, 0, reach, row - 1)  # left, right, above, below: rows above come in, the row itself goes
+        super().__init__(inside, outside, (reach + row, kernel), padding=(reach, reach), bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, self.before))
+        return super().forward(x)[..., : x.shape[-2], :]
 
 
 class Along(nn.Conv2d):
@@ -48,8 +47,7 @@ class Along(nn.Conv2d):
 
     def __init__(self, inside: int, outside: int, kernel: int, turns: int, first: bool = False, gates: int = 1):
         reach = kernel // 2
-        super().__init__(inside, outside, (1, reach + 1))
-        self.before = (reach, 0)
+        super().__init__(inside, outside, (1, reach + 1), padding=(0, reach))
         seen = turn_of(inside, turns)[None, :]
         seeing = turn_of(outside // gates, turns).repeat(gates)[:, None]
         mask = torch.ones_like(self.weight)
@@ -57,4 +55,5 @@ class Along(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, self.before), self.weight * self.mask, self.bias)
+        weight = self.weight * self.mask
+        return F.conv2d(x, weight, self.bias, padding=self.padding)[..., : x.shape[-1]]
