@@ -1,23 +1,21 @@
-"""Reconstruct and measure a row of baselines: `python stages/baseline.py photos`.
+"""Rebuild the test images without learning, and measure them: `python stages/baseline.py two-boxes`."""
 
-All methods of the row run in one process, because imports take longer than they do.
-"""
-
-from afterimage import layout, params, stage
-from afterimage.evaluation import evaluate
-from afterimage.metrics import Lpips, MetricsRow
-from afterimage.reconstructors.classical import BaselineRow, reconstruct
+from afterimage.core import layout, params, stage
 
 
 def main(name: str) -> None:
-    row = params.row(stage.PARAMS, "baselines", name, BaselineRow)
+    from afterimage import observations
+    from afterimage.evaluation import evaluating
+    from afterimage.evaluation.metrics import Lpips, MetricsRow
+
+    row = params.row(stage.PARAMS, "observations", name, observations.ObservationRow)
+    methods = evaluating.baselines_of(stage.PARAMS, row.kind)
+    store = observations.module(row.kind, "store")
+    stored = store.Stored(layout.observation(name), layout.shards(row.dataset), row.model_dump())
+    places = evaluating.Places(layout.reconstructions(name), layout.measured(name), layout.metrics(row.kind, name))
     metrics = params.table(stage.PARAMS, "metrics", MetricsRow)
-    originals = layout.shards(row.dataset)
-    lpips = Lpips(layout.weights("lpips-alexnet"))
-    for method in row.methods:
-        reconstructions = layout.reconstructions("baselines", f"{name}/{method}")
-        reconstruct(method, originals, reconstructions)
-        evaluate(reconstructions, originals, layout.metrics("baselines", f"{name}/{method}"), metrics, lpips)
+    lpips = Lpips(layout.weights("lpips"))
+    evaluating.evaluate_baselines(row.kind, methods, stored, places, metrics, lpips)
 
 
 if __name__ == "__main__":

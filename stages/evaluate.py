@@ -1,16 +1,23 @@
-"""Measure a row's reconstructions against their originals: `python stages/evaluate.py decoders vgg16-relu3_3`."""
+"""Rebuild the test images by a reconstructor and measure them: `python stages/evaluate.py pix2pix`."""
 
-from afterimage import layout, params, shards, stage
-from afterimage.evaluation import evaluate
-from afterimage.metrics import Lpips, MetricsRow
+from pathlib import Path
+
+from afterimage.core import layout, params, stage
 
 
-def main(family: str, name: str) -> None:
-    row = params.table(stage.PARAMS, "metrics", MetricsRow)
-    reconstructions = layout.reconstructions(family, name)
-    originals = layout.shards(shards.load_index(reconstructions)["dataset"])
-    lpips = Lpips(layout.weights("lpips-alexnet"))
-    evaluate(reconstructions, originals, layout.metrics(family, name), row, lpips)
+def main(name: str) -> None:
+    from afterimage import observations, reconstructors
+    from afterimage.evaluation import evaluating
+    from afterimage.evaluation.metrics import Lpips, MetricsRow
+
+    loaded = reconstructors.load(Path(), name, state=layout.training_state(name))
+    row = loaded.row
+    store = observations.module(row.observes, "store")
+    stored = store.Stored(layout.observation(row.observation), layout.shards(row.dataset), row.model_dump())
+    places = evaluating.Places(layout.reconstructions(name), layout.measured(name), layout.metrics(row.observes, name))
+    metrics = params.table(stage.PARAMS, "metrics", MetricsRow)
+    lpips = Lpips(layout.weights("lpips"))
+    evaluating.evaluate_row(row, loaded.reconstructors, stored, places, metrics, lpips)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from afterimage import params, report, stage
-from afterimage.metrics import MetricsRow
-from afterimage.reconstructors.classical import BaselineRow
-from afterimage.sources import Dataset
+from afterimage import report
+from afterimage.core import params, stage
+from afterimage.datasets.sources import Dataset
+from afterimage.evaluation.baselines.features import BaselineRow
+from afterimage.evaluation.metrics import MetricsRow
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """Check the shards of a data set, a gate for what comes after: `python stages/validate.py photos`."""
 
-from afterimage import checks, layout, params, stage
-from afterimage.sources import Dataset
+from afterimage.core import layout, params, stage
 
 
 def main(dataset: str) -> None:
-    row = params.row(stage.PARAMS, "datasets", dataset, Dataset)
+    from afterimage.datasets import sources
+    from afterimage.validation import checks
+
+    row = params.row(stage.PARAMS, "datasets", dataset, sources.Dataset)
     report = layout.validation(dataset)
     checks.check_images(dataset, layout.shards(dataset), layout.raw(dataset), row.max_rejected, report)
 

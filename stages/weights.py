@@ -1,14 +1,16 @@
-"""Put an encoder's weights in place: `python stages/weights.py vgg16`."""
+"""Put the weights of an encoder in place: `python stages/weights.py vgg16`."""
 
-from afterimage import layout, params, stage, weights
-from afterimage.observations.encoders import EncoderRow, trunk
+from afterimage.core import layout, params, stage
 
 
-def main(key: str) -> None:
-    row = params.row(stage.PARAMS, "encoders", key, EncoderRow)
+def main(encoder: str) -> None:
+    from afterimage.core import weights
+    from afterimage.observations.features.encoders import EncoderRow, trunk
+
+    row = params.row(stage.PARAMS, "encoders", encoder, EncoderRow)
     state = trunk(row.arch, row.weights, row.seed, row.sha256)
     origin = weights.describe(row.weights, row.seed, row.sha256)
-    weights.save(layout.weights(key), state, {"arch": row.arch, "origin": origin})
+    weights.save(layout.weights(encoder), state, {"arch": row.arch, "origin": origin})
 
 
 if __name__ == "__main__":

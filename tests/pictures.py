@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from afterimage import outputs, shards
+from afterimage.core import outputs, shards
 
 
 def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:

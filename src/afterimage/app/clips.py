@@ -1,14 +1,16 @@
-"""Short clips: read from what a visitor sent, and written for the browser, in memory alone."""
+"""Short clips in memory: read from what a visitor sent, and written for the browser, by the rules of `video`."""
 
 import io
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from afterimage.app import safety
-from afterimage.errors import ImageError
-from afterimage.images import Uint8
+from afterimage.core.errors import VideoError
+from afterimage.core.images import Uint8
+
+if TYPE_CHECKING:
+    from afterimage.video import reading
 
 EXTENSIONS = ("mp4", "mov", "m4v", "webm", "mkv")
 MAX_SECONDS = 10
@@ -20,80 +22,82 @@ class Clip(NamedTuple):
     """A visitor's clip."""
 
     name: str
+    source: "reading.Clip"
+    """What the file says of it."""
     frames: Uint8
-    """`[N, H, W, 3]`, RGB."""
-    rate: Fraction
-    """Frames a second."""
-    digest: str
+    """`[N, H, W, 3]`, RGB, upright."""
+    times: list[int]
+    """Of each frame, in units of the source's time base."""
+    note: str
+    """What was wrong with the file, in a sentence, where it could be read all the same."""
 
 
 def read(name: str, data: bytes) -> Clip:
     """Decode a clip that a visitor sent.
 
     Raises:
-        ImageError: one sentence that names the file and says what is wrong with it.
+        VideoError: one sentence that names the file and says what is wrong with it.
     """
-    import hashlib
+    from afterimage.video import reading
 
-    try:
-        frames, rate = _decoded(data)
-    except ImageError as error:
-        raise ImageError(f"{safety.plain(name)}: {error}.") from None
-    return Clip(safety.stem(name), frames, rate, hashlib.sha256(data).hexdigest()[:24])
-
-
-def _decoded(data: bytes) -> tuple[Uint8, Fraction]:
-    import av
-
-    if not data:
-        raise ImageError("the file is empty")
-    if len(data) > safety.MAX_MEGABYTES * 1_000_000:
-        raise ImageError(f"{len(data) / 1e6:.0f} MB are more than the {safety.MAX_MEGABYTES} MB allowed")
-    frames: list[Uint8] = []
+    shown = safety.plain(name)
+    faults: list[str] = []
     try:
         # The format is forced: some that FFmpeg would guess are playlists, which name other files and addresses
-        with av.open(io.BytesIO(data), "r", format=_format(data)) as container:
-            if not container.streams.video:
-                raise ImageError("has no pictures in it")
-            stream = container.streams.video[0]
-            rate = Fraction(stream.average_rate or 25)
-            size = stream.width * stream.height
-            most = min(MAX_PIXELS // max(size, 1), int(MAX_SECONDS * rate))
-            if min(stream.width, stream.height) < safety.MIN_SIDE:
-                raise ImageError(f"{stream.width} x {stream.height} px; expected at least {safety.MIN_SIDE} px a side")
-            for frame in container.decode(stream):
-                if len(frames) == most:
-                    shown = f"{stream.width} x {stream.height} px"
-                    raise ImageError(f"longer than the {float(most / rate):.1f} s allowed at {shown}; cut it shorter")
-                if frame.width * frame.height != size:
-                    raise ImageError("its frames are not of one size")
-                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
-    except (av.FFmpegError, ValueError) as error:
-        raise ImageError(f"damaged clip: {error}") from None
-    if not frames:
-        raise ImageError("has no pictures in it")
-    return np.stack(frames), rate
+        source = reading.probe(reading.Memory(shown, data, _format(shown, data)))
+        frames, times = _decoded(source, faults)
+    except VideoError as error:
+        raise VideoError(f"{error}.") from None
+    note = f"{shown}: {'; '.join(faults)}." if faults else ""
+    return Clip(safety.stem(name), source, frames, times, note)
 
 
-def _format(data: bytes) -> str:
+def _format(shown: str, data: bytes) -> str:
+    """FFmpeg's name of the format of a file that is not too large."""
+    if not data:
+        raise VideoError(f"{shown}: the file is empty")
+    if len(data) > safety.MAX_MEGABYTES * 1_000_000:
+        raise VideoError(f"{shown}: {len(data) / 1e6:.0f} MB are more than the {safety.MAX_MEGABYTES} MB allowed")
     if data[4:8] == b"ftyp":
         return "mp4"
     if data[:4] == b"\x1aE\xdf\xa3":
         return "matroska"
-    raise ImageError("not a clip in a known format; expected MP4, MOV or WebM")
+    raise VideoError(f"{shown}: not a clip in a known format; expected MP4, MOV or WebM")
 
 
-def encode(frames: Uint8, rate: Fraction) -> bytes:
-    """Frames `[N, H, W, 3]` as an MP4 that browsers play."""
-    import av
+def _decoded(source: "reading.Clip", faults: list[str]) -> tuple[Uint8, list[int]]:
+    """The frames `[N, H, W, 3]` and their times."""
+    from afterimage.video import reading
 
-    height, width = frames.shape[1:3]
+    size = f"{source.width} x {source.height} px"
+    if min(source.width, source.height) < safety.MIN_SIDE:
+        raise VideoError(f"{source.path}: {size}; expected at least {safety.MIN_SIDE} px a side")
+    most = MAX_PIXELS // (source.width * source.height)
+    seconds = min(float(MAX_SECONDS), float(most / source.rate))
+    frames: list[Uint8] = []
+    times: list[int] = []
+    for time, pixels in reading.frames(source, faults):
+        lasts = (time - times[0]) * source.time_base if times else 0
+        if lasts >= MAX_SECONDS or len(frames) == most:
+            raise VideoError(f"{source.path}: longer than the {seconds:.1f} s allowed at {size}; cut it shorter")
+        frames.append(pixels)
+        times.append(time)
+    if not frames:
+        raise VideoError(f"{source.path}: {'; '.join(faults) or 'no frames in this file'}")
+    return np.stack(frames), times
+
+
+def encode(clip: Clip, frames: Uint8) -> bytes:
+    """Frames `[N, H, W, 3]` at the times of a clip, as an MP4 that browsers play.
+
+    Raises:
+        VideoError: the encoder does not take frames of this size.
+    """
+    from afterimage.video import reading, writing
+
     stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4") as container:
-        video: Any = container.add_stream("libx264", rate=rate, options={"crf": "16", "preset": "veryfast"})
-        video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        for pixels in frames:
-            even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            container.mux(video.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        container.mux(video.encode(None))
+    height, width = frames.shape[1:3]
+    with writing.piece(stream, clip.source, width, height) as put:
+        for time, pixels in zip(clip.times, frames, strict=True):
+            put(reading.Frame(time, pixels))
     return stream.getvalue()

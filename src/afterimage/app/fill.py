@@ -1,7 +1,6 @@
 """The page Inpaint: a hole in a picture, filled by every method that there is."""
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,20 +9,30 @@ import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
+from afterimage import apply
 from afterimage.app import inputs, models, safety, widgets
 from afterimage.app.safety import Picture
-from afterimage.errors import AfterimageError
-from afterimage.observations import masks
-from afterimage.observations.masks import Mask, Missing
+from afterimage.core.errors import AfterimageError
+from afterimage.observations.holes import masks
+from afterimage.observations.holes.masks import Mask, Missing
 
-INPAINTERS, COMPLETERS = "inpainters", "completers"
-CLASSICAL = "classical"
+KIND = "holes"
 TITLES = {"telea": "Telea", "navier_stokes": "Navier-Stokes", "border_mean": "Mean of the border"}
 MISSING: tuple[Missing, ...] = ("auto", "white", "black")
 GREY = 128
-Method = tuple[str, str]
-"""A family and a row of it, or `CLASSICAL` and a method's name."""
-SPREAD_TOP = 0.25
+
+
+class Method(NamedTuple):
+    """What fills a hole."""
+
+    name: str
+    """Of a row, or of a classical method."""
+    row: models.Row | None = None
+    """None: a classical method."""
+
+    @property
+    def draws(self) -> bool:
+        return self.row is not None and self.row.draws
 
 
 class Holed(NamedTuple):
@@ -43,8 +52,8 @@ class Holed(NamedTuple):
         return Image.fromarray(pixels)
 
 
-class Filled(NamedTuple):
-    """A hole as one method fills it."""
+class Shown(NamedTuple):
+    """A hole as one method fills it: one picture of the gallery."""
 
     title: str
     made: models.Made
@@ -59,35 +68,32 @@ def show() -> None:
         return
     st.subheader("What is missing", anchor=False)
     holed = _holed(picture)
-    for family, what in ((INPAINTERS, "inpainter (pix2pix)"), (COMPLETERS, "completer (PixelRNN)")):
-        if not models.trained(family):
-            widgets.missing(family, what)
+    if not models.usable(KIND):
+        widgets.missing(KIND)
     methods = _methods()
-    first = [title for title, (family, row) in methods.items() if family != CLASSICAL or row == "telea"]
+    first = [title for title, method in methods.items() if method.row or method.name == "telea"]
     titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
-    drawing = _drawing() if any(family == COMPLETERS for family, _ in chosen.values()) else {}
+    draws = _draws() if any(method.draws for method in chosen.values()) else {}
     if holed is None:
         st.info("Draw a box or a stroke over what is missing.", icon=":material/draw:")
         return
-    if drawing:  # samples take their time, so they wait to be asked for
-        wanted = (holed.picture.digest, holed.digest, *titles, *drawing.values())
+    if draws:  # samples take their time, so they wait to be asked for
+        wanted = (holed.picture.digest, holed.digest, *titles, *draws.values())
         if st.button("Fill the hole", type="primary", key="fill"):
             st.session_state["filled"] = wanted
         if st.session_state.get("filled") != wanted:
             return
-    found = _fill(holed, chosen, drawing)
+    found = _fill(holed, chosen, draws)
     if found:
         _results(holed, found)
 
 
 def _methods() -> dict[str, Method]:
     """Every method by its title: the trained rows first."""
-    found: dict[str, Method] = {}
-    for family in (INPAINTERS, COMPLETERS):
-        for row in models.trained(family):
-            found[f"{row} ({family})" if row in found else row] = (family, row)
-    return found | {title: (CLASSICAL, method) for method, title in TITLES.items()}
+    taken = TITLES.values()
+    rows = {f"{name} (row)" if name in taken else name: Method(name, row) for name, row in models.usable(KIND).items()}
+    return rows | {title: Method(name) for name, title in TITLES.items()}
 
 
 def _holed(picture: Picture) -> Holed | None:
@@ -125,36 +131,32 @@ def _holed(picture: Picture) -> Holed | None:
     return Holed(picture, mask, hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:24], whole)
 
 
-def _drawing() -> dict[str, Any]:
-    """How a completer draws its samples."""
+def _draws() -> dict[str, Any]:
+    """How rows that draw samples are to draw them."""
     first, second, third = st.columns(3)
     return {
-        "samples": first.slider("Samples", 1, 8, 4, key="samples", help="Completions that are drawn, each a guess."),
+        "samples": first.slider("Samples", 1, 8, 4, key="samples", help="How many fills are drawn; their mean is one."),
         "temperature": second.slider(
-            "Temperature", 0.1, 1.5, 1.0, 0.05, key="temperature", help="Less draws what is likely, more what is rare."
+            "Temperature", 0.1, 1.5, 1.0, 0.05, key="temperature", help="Below 1: likelier fills. Above 1: rarer ones."
         ),
         "seed": int(third.number_input("Seed", 0, 10_000, 0, key="seed")),
     }
 
 
-def _fill(holed: Holed, chosen: dict[str, Method], drawing: dict[str, Any]) -> list[Filled]:
+def _fill(holed: Holed, chosen: dict[str, Method], draws: dict[str, Any]) -> list[Shown]:
     """What each method makes of the hole, the missing pixels blanked before any method sees them."""
     given = holed.given()
-    found: list[Filled] = []
+    found: list[Shown] = []
     bar = st.empty()
-    for number, (title, (family, row)) in enumerate(chosen.items()):
+    for number, (title, method) in enumerate(chosen.items()):
         bar.progress(number / len(chosen), f"Filling by {widgets.verbatim(title)}")
         try:
-            if family == CLASSICAL:
-                made = models.once(holed.picture, (row, holed.digest), partial(_classical, row, given, holed.mask))
-                found.append(Filled(title, made, _notes(holed, made)))
-            elif family == INPAINTERS:
-                made = models.apply(family, row, holed.picture, lambda use: use(given, holed.mask), holed.digest)
-                found.append(Filled(title, made, _notes(holed, made)))
+            if method.row is None:
+                make = partial(_classical, method.name, given, holed.mask)
+                made = models.once(holed.picture, (method.name, holed.digest), make)
+                found.append(Shown(title, made, _notes(holed, made)))
             else:
-                complete: Callable[[Any], Any] = lambda use: use(given, holed.mask, **drawing)  # noqa: E731
-                made = models.apply(family, row, holed.picture, complete, holed.digest, *drawing.values())
-                found += _completed(holed, title, made)
+                found += _by_row(holed, title, method, given, draws)
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
@@ -162,21 +164,28 @@ def _fill(holed: Holed, chosen: dict[str, Method], drawing: dict[str, Any]) -> l
 
 
 def _classical(method: str, given: Image.Image, mask: Mask) -> models.Made:
-    from afterimage.reconstructors import classical_holes
+    from afterimage.evaluation.baselines import holes as baselines
 
     pixels = np.asarray(given)
-    return models.Shared(method).run(lambda name: Image.fromarray(classical_holes.fill(name, pixels, mask)))
+    return models.Shared(method).run(lambda name: Image.fromarray(baselines.fill(name, pixels, mask)))
 
 
-def _completed(holed: Holed, title: str, made: models.Made) -> list[Filled]:
-    """The mean of a completer's samples, how much they differ, and the samples themselves."""
-    images = {"mean": made.value.mean}
-    images |= {f"sample {number}": image for number, image in enumerate(made.value.samples, start=1)}
+def _by_row(holed: Holed, title: str, method: Method, given: Image.Image, draws: dict[str, Any]) -> list[Shown]:
+    """What a row answers; where it draws samples their mean, how much they differ, and the samples themselves."""
+    from afterimage.observations.holes import Draws
+
+    wanted = Draws(**draws) if method.draws else None
+    key = draws.values() if method.draws else ()
+    made = models.apply(method.name, holed.picture, lambda fill: fill(given, holed.mask, wanted), holed.digest, *key)
+    images = {title: made.value.image}
+    if made.value.samples:
+        images = {f"{title}, mean": made.value.image}
+        images |= {f"{title}, sample {number}": image for number, image in enumerate(made.value.samples, start=1)}
     found = []
-    for what, image in images.items():
-        one = models.once(holed.picture, (title, what, made), partial(models.Made, image, made.seconds))
-        spread = made.value.spread if what == "mean" else None
-        found.append(Filled(f"{title}, {what}", one, _notes(holed, one), spread))
+    for name, image in images.items():
+        one = models.once(holed.picture, (name, made), partial(models.Made, image, made.seconds))
+        spread = made.value.spread if image is made.value.image else None
+        found.append(Shown(name, one, _notes(holed, one), spread))
     return found
 
 
@@ -195,7 +204,7 @@ def _notes(holed: Holed, made: models.Made) -> list[str]:
     return [f"{value:.2f} dB in the hole", time]
 
 
-def _results(holed: Holed, found: list[Filled]) -> None:
+def _results(holed: Holed, found: list[Shown]) -> None:
     st.subheader("Filled", anchor=False)
     cells = [widgets.Cell(each.title, each.made.value, each.title, each.notes) for each in found]
     looked = widgets.gallery(cells, "filled-gallery")
@@ -214,7 +223,7 @@ def _results(holed: Holed, found: list[Filled]) -> None:
         if each.spread is not None:
             st.subheader("Where the samples differ", anchor=False)
             st.caption(
-                f"Standard deviation of what {widgets.verbatim(each.title.removesuffix(', mean'))} drew: black is "
-                f"certain, the brightest colour {SPREAD_TOP:g} or more, where white is 1."
+                f"Standard deviation of the samples of {widgets.verbatim(each.title.removesuffix(', mean'))}: black "
+                f"is 0, the brightest colour {apply.SPREAD_SCALE:g} or more, with pixels from 0 to 1."
             )
-            st.image(widgets.heat(each.spread, SPREAD_TOP), width=480)
+            st.image(apply.spread_map(each.spread), width=480)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from afterimage.app import features, fill, restore, results, widgets
-from afterimage.errors import AfterimageError
+from afterimage.core.errors import AfterimageError
 
 
 class Entry(NamedTuple):
@@ -25,29 +25,29 @@ ENTRIES = (
         "Features",
         ":material/layers:",
         "What does a layer keep?",
-        "A network looks at your picture, and only what one of its layers holds is kept. "
-        "A decoder rebuilds the picture from that: what is lost is what the layer does not need.",
+        "Your picture goes through a network, and only the features of one layer are kept. A trained row rebuilds "
+        "the picture from them, which shows how much of it that layer still holds.",
         features.show,
     ),
     Entry(
         "Restore",
         ":material/auto_fix_high:",
         "What was in front of the camera?",
-        "A dark, blurred, small or noisy picture goes in, and what the camera should have seen comes out.",
+        "Each method restores a dark, blurred, small or noisy picture. Take one of your own, or degrade a good one.",
         restore.show,
     ),
     Entry(
         "Inpaint",
         ":material/healing:",
         "What was behind the hole?",
-        "Draw over what is missing or should go. Every method fills it, and what is outside stays as it is.",
+        "Draw over what is missing or should go. Each method fills the hole; pixels outside it stay as they are.",
         fill.show,
     ),
     Entry(
         "Results",
         ":material/monitoring:",
         "How good is it, and did it change?",
-        "The numbers and figures of the current run on test photographs, beside those of another Git revision.",
+        "Metrics and figures of the current run on the test split, and their difference to another Git revision.",
         results.show,
     ),
 )

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import streamlit as st
 from PIL import Image
 
-from afterimage import sources
 from afterimage.app import live as frames
 from afterimage.app import safety, widgets
 from afterimage.app.safety import Picture
-from afterimage.errors import ImageError
+from afterimage.core.errors import ImageError
+from afterimage.datasets import sources
 
 LIVE = "Live"
 SOURCES = {
@@ -35,8 +35,8 @@ class Sample(NamedTuple):
 @st.cache_resource(show_spinner=False)
 def samples() -> list[Sample]:
     """The bundled photographs that are free of conditions, those that the default rows never saw first."""
-    from afterimage.images import decode
-    from afterimage.sources import bundled
+    from afterimage.core.images import decode
+    from afterimage.datasets.sources import bundled
 
     table = Path(sources.__file__).parent / "bundled.csv"
     with table.open(encoding="utf-8", newline="") as stream:
@@ -158,8 +158,8 @@ def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image])
     import io
     import zipfile
 
-    from afterimage.errors import AfterimageError
-    from afterimage.images import encode_png
+    from afterimage.core.errors import AfterimageError
+    from afterimage.core.images import encode_png
 
     stream, faults, names = io.BytesIO(), [], set()
     bar = st.progress(0.0)

@@ -1,4 +1,4 @@
-"""Trained rows, loaded once and shared by all visitors; what they make of a picture is kept for its visitor alone."""
+"""Rows of params.yaml, loaded once for all visitors; what they make of a picture is kept for its visitor alone."""
 
 import math
 import os
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,37 +14,39 @@ import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
-from afterimage import layout, metrics, params
 from afterimage.app.safety import Picture
-from afterimage.errors import AfterimageError
-from afterimage.images import Uint8
+from afterimage.core import layout, params
+from afterimage.core.images import Uint8
+from afterimage.evaluation import metrics, results
+from afterimage.reconstructors import SECTIONS
 
 T = TypeVar("T")
 
+TRAINED = SECTIONS[0]
+CARD = "card.json"
 MAX_MEASURED = 4_000_000
 """Pixels of a picture up to which SSIM and LPIPS are worth their time."""
-
-
 KEPT, KEPT_PIXELS = 32, 40_000_000
 """So many outcomes are kept for a visitor, or those of so many pixels, whichever are more."""
 STRIP = 256
 """Lines of a picture that are measured at a time."""
 
 
-class Family(NamedTuple):
-    """How the rows of a section of params.yaml are trained and applied."""
+class Row(NamedTuple):
+    """A row of params.yaml that can be used here, whatever its kind."""
 
-    module: str
     name: str
-    stage: str
+    observation: str
+    """The row of `observations`, or the part of it, that it is given."""
+    card: dict[str, Any]
+    """Its card.json; empty where nothing is trained."""
+    searched: bool
+    """Whether it is a row of `searches`, which takes its time over each picture."""
 
-
-FAMILIES = {
-    "decoders": Family("afterimage.apply.decoders", "DecoderRow", "train-decoder"),
-    "restorers": Family("afterimage.apply.restorers", "RestorerRow", "train-restorer"),
-    "inpainters": Family("afterimage.apply.inpainters", "InpainterRow", "train-inpainter"),
-    "completers": Family("afterimage.apply.completers", "CompleterRow", "train-completer"),
-}
+    @property
+    def draws(self) -> bool:
+        """Whether it draws samples."""
+        return "samples" in self.card.get("settings", {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +80,21 @@ def project() -> Path:
     return Path(os.environ.get("AFTERIMAGE_PROJECT", "."))
 
 
-def rows(family: str) -> dict[str, dict[str, Any]]:
-    """The rows of a section as params.yaml has them; none where there is no such section."""
+def rows(observes: str) -> dict[str, str]:
+    """The section of each row that is given a kind of observation, in the order of params.yaml."""
+    data = parameters()
+    return {
+        name: section
+        for section in SECTIONS
+        for name, row in (data.get(section) or {}).items()
+        if isinstance(row, dict) and row.get("observes") == observes
+    }
+
+
+def parameters() -> dict[str, Any]:
+    """The sections of params.yaml; none where there is no such file."""
     path = project() / "params.yaml"
-    written = path.stat().st_mtime_ns if path.is_file() else 0
-    return _params(path, written).get(family) or {}
+    return _params(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -91,52 +102,66 @@ def _params(path: Path, written: int) -> dict[str, Any]:
     return params.load(path)
 
 
-def trained(family: str) -> dict[str, dict[str, Any]]:
-    """Those rows that are trained here."""
-    return {name: row for name, row in rows(family).items() if _written(family, name)}
+def usable(observes: str, searches: bool = False) -> dict[str, Row]:
+    """The rows of a kind of observation that are trained here; with `searches` those as well whose needs are here."""
+    data = parameters()
+    found = {}
+    for name, section in rows(observes).items():
+        searched = section != TRAINED
+        if (searched and not searches) or not _written(name):
+            continue
+        card = {} if searched else results.read_json(project() / layout.model(name) / CARD)
+        found[name] = Row(name, str(data[section][name].get("observation")), card, searched)
+    return found
 
 
-def load(family: str, row: str) -> Shared:
-    """A trained row, the same for all visitors until it is trained anew.
+def load(row: str) -> Shared:
+    """A row as `apply.load` gives it, the same for all visitors until it is trained anew.
 
     Raises:
         AfterimageError: it cannot be loaded.
     """
-    return _load(project(), family, row, _written(family, row))
+    return _load(project(), row, _written(row))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _load(project: Path, family: str, row: str, written: int) -> Shared:
-    how = FAMILIES[family]
-    try:
-        module = import_module(how.module)
-    except ModuleNotFoundError as error:
-        if error.name != how.module:
-            raise
-        raise AfterimageError(f"The row {row} cannot be used: this installation has no {how.module}.") from None
+def _load(project: Path, row: str, written: int) -> Shared:
+    from afterimage import apply
+
     with TURN:
-        return Shared(getattr(module, how.name)(project, row))
+        return Shared(apply.load(project, row))
 
 
-def _written(family: str, row: str) -> int:
-    """When a row was trained; 0 if it was not."""
+def _written(name: str) -> int:
+    """When what a row needs was written, the latest of it; 0 if something is missing.
+
+    A trained row needs its model; what is searched needs its observation's folder and each trained row that it names.
+    """
+    data = parameters()
+    trained = data.get(TRAINED) or {}
+    if name in trained:
+        needs = [layout.model(name) / CARD]
+    else:
+        row: dict[str, Any] = next((data[each][name] for each in SECTIONS if name in (data.get(each) or {})), {})
+        models = [layout.model(value) / CARD for value in row.values() if isinstance(value, str) and value in trained]
+        needs = [layout.observation(str(row.get("observation"))) / "index.json", *models]
     try:
-        return (project() / layout.model(family, row) / "card.json").stat().st_mtime_ns
+        return max((project() / path).stat().st_mtime_ns for path in needs)
     except FileNotFoundError:
         return 0
 
 
-def apply(family: str, row: str, picture: Picture, use: Callable[[Any], Any], *more: Any) -> Made:
+def apply(row: str, picture: Picture, use: Callable[[Any], Any], *more: Any) -> Made:
     """What a row makes of a picture; computed once for this visitor and this picture.
 
     Args:
-        use: from the loaded model to what it makes.
+        use: from the loaded row to what it makes.
         more: what the outcome depends on beside row and picture, such as a mask's digest.
 
     Raises:
         AfterimageError: the row cannot be loaded, or not used on this picture.
     """
-    return once(picture, (family, row, _written(family, row), *more), lambda: load(family, row).run(use))
+    return once(picture, ("row", row, _written(row), *more), lambda: load(row).run(use))
 
 
 def once(picture: Picture, key: tuple[Any, ...], make: Callable[[], T]) -> T:
@@ -159,7 +184,7 @@ def numbers(original: Image.Image, result: Image.Image) -> dict[str, float]:
     found = {"psnr": psnr(a, b)}
     if original.width * original.height <= MAX_MEASURED:
         found["ssim"] = float(metrics.ssim(a, b)[0])
-        weights = project() / layout.weights("lpips-alexnet")
+        weights = project() / layout.weights("lpips")
         if weights.is_file():
             shared = _lpips(weights, weights.stat().st_mtime_ns)
             name, values = shared.run(lambda lpips: (lpips.name, lpips(a, b))).value

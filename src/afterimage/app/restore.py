@@ -1,9 +1,9 @@
-"""The page Restore: a bad photograph or clip, or a good one made bad, and what restorers make of it."""
+"""The page Restore: a bad photograph or clip, or a good one made bad, restored by each method."""
 
 import json
 from functools import partial
 from operator import methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -11,11 +11,10 @@ from PIL import Image
 
 from afterimage.app import clips, inputs, live, models, safety, widgets
 from afterimage.app.safety import Picture
-from afterimage.errors import AfterimageError
-from afterimage.images import Uint8
+from afterimage.core.errors import AfterimageError
+from afterimage.core.images import Uint8
 
-FAMILY = "restorers"
-CLASSICAL = "classical"
+KIND = "frames"
 TITLES = {
     "exposure_nlm": "Exposure + non-local means",
     "gamma_nlm": "Gamma + non-local means",
@@ -25,9 +24,16 @@ GIVEN = "given"
 Records = list[dict[str, Any]]
 
 
+class Method(NamedTuple):
+    """What restores a picture: a trained row, or filters."""
+
+    name: str
+    trained: bool
+
+
 def show() -> None:
-    if not models.trained(FAMILY):
-        widgets.missing(FAMILY, "restorer")
+    if not models.usable(KIND):
+        widgets.missing(KIND)
     kind = st.segmented_control(
         "What", ["Photograph", "Clip"], default="Photograph", key="kind", label_visibility="collapsed", required=True
     )
@@ -45,49 +51,54 @@ def _photograph() -> None:
         return
     source = st.session_state["source"]
     spoil = st.toggle(
-        "It is a good picture: spoil it first, and measure what comes back",
+        "It is a good picture: degrade it first, and measure what comes back",
         value=source == "Samples",
         key=f"spoil-{source}",
     )
     records = _spoiling() if spoil else []
     key = json.dumps(records)
     given = models.once(picture, (GIVEN, key), lambda: models.Made(spoiled(picture.image, records), 0.0))
-    methods = {row: (FAMILY, row) for row in models.trained(FAMILY)}
-    methods |= {title: (CLASSICAL, method) for method, title in TITLES.items()}
-    first = [title for title, (family, row) in methods.items() if family == FAMILY or row == "exposure_nlm"]
-    titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restorers")
+    taken = TITLES.values()
+    methods = {f"{row} (row)" if row in taken else row: Method(row, True) for row in models.usable(KIND)}
+    methods |= {title: Method(method, False) for method, title in TITLES.items()}
+    first = [title for title, method in methods.items() if method.trained or method.name == "exposure_nlm"]
+    titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restore-methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
     found: dict[str, models.Made] = {}
     bar = st.empty()
     for number, (title, method) in enumerate(chosen.items()):
         bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(title)}")
         try:
-            found[title] = models.once(picture, (*method, key), partial(_restored, *method, given.value))
+            if method.trained:
+                found[title] = models.apply(method.name, picture, methodcaller("__call__", given.value), key)
+            else:
+                found[title] = models.once(picture, (*method, key), partial(_restored, method, given.value))
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
     _results(picture, given, found, measured=bool(records))
     if chosen:
         title, method = next(iter(chosen.items()))
-        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(*method, image).value)
+        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(method, image).value)
 
 
 def _live() -> None:
-    rows = list(models.trained(FAMILY))
+    rows = list(models.usable(KIND))
     if rows:
-        row = st.segmented_control("Restorer", rows, default=rows[0], key="live-row", required=True)
-        shared = models.load(FAMILY, row)
+        row = st.segmented_control("Row", rows, default=rows[0], key="live-row", required=True)
+        shared = models.load(row)
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
 
-def _restored(family: str, row: str, image: Image.Image) -> models.Made:
-    """What a method makes of an image: a trained row, or filters."""
-    if family == FAMILY:
-        return models.load(FAMILY, row).run(lambda model: model(image))
-    from afterimage.reconstructors import enhancement
+def _restored(method: Method, image: Image.Image) -> models.Made:
+    if method.trained:
+        return models.load(method.name).run(lambda model: model(image))
+    from afterimage.evaluation.baselines import frames as baselines
 
     size = (image.height, image.width)
-    return models.Shared(row).run(lambda method: Image.fromarray(enhancement.restore(method, np.asarray(image), size)))
+    return models.Shared(method.name).run(
+        lambda name: Image.fromarray(baselines.restore(name, np.asarray(image), size))
+    )
 
 
 def _spoiling() -> Records:
@@ -119,7 +130,7 @@ def spoiled(image: Image.Image, records: Records) -> Image.Image:
     """A picture as a bad camera leaves it, at its own size."""
     if not records:
         return image
-    from afterimage.observations import cctv
+    from afterimage.observations.frames import cctv
 
     frame = cctv.replay(np.asarray(image), records)
     if frame.shape[:2] != (image.height, image.width):
@@ -163,14 +174,16 @@ def _clip() -> None:
     kept = st.session_state.get("clip-read")
     if kept is None or kept[0] != file.file_id:
         read = clips.read(file.name, file.getvalue())
-        kept = st.session_state["clip-read"] = (file.file_id, read, clips.encode(read.frames, read.rate), {})
+        kept = st.session_state["clip-read"] = (file.file_id, read, clips.encode(read, read.frames), {})
     clip: clips.Clip = kept[1]
     given: bytes = kept[2]
     made: dict[str, tuple[models.Made, bytes]] = kept[3]
-    rows = list(models.trained(FAMILY))
+    if clip.note:
+        st.caption(widgets.verbatim(clip.note))
+    rows = list(models.usable(KIND))
     if not rows:
         return
-    row = st.segmented_control("Restorer", rows, default=rows[0], key="clip-row", required=True)
+    row = st.segmented_control("Row", rows, default=rows[0], key="clip-row", required=True)
     if row not in made:
         if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):
             return
@@ -189,7 +202,7 @@ def _clip() -> None:
 
 def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
     """The restored frames, a few at a time for the sake of progress, and their MP4."""
-    shared, parts, spent = models.load(FAMILY, row), [], 0.0
+    shared, parts, spent = models.load(row), [], 0.0
     bar = st.progress(0.0, "Restoring")
     step = 8
     for start in range(0, len(clip.frames), step):
@@ -200,4 +213,4 @@ def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:
         bar.progress(min(1.0, (start + step) / len(clip.frames)), "Restoring")
     bar.empty()
     frames: Uint8 = np.concatenate(parts)
-    return models.Made(frames, spent), clips.encode(frames, clip.rate)
+    return models.Made(frames, spent), clips.encode(clip, frames)

@@ -1,17 +1,20 @@
 """The page Results: the numbers, figures and curves of the current run, and what changed since another revision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from afterimage import layout
-from afterimage import results as measured
+from afterimage import observations
 from afterimage.app import models, revisions, widgets
-from afterimage.results import METRICS, Metric
+from afterimage.core import layout
+from afterimage.evaluation import results as measured
+from afterimage.evaluation.results import METRICS, Metric
 
 FIRST = ("psnr", "hole_psnr", "ssim", "hole_ssim", "mse", "lpips", "lpips_untrained")
+ONLY = "test"
+"""The case of a row that is measured in one."""
 
 
 def show() -> None:
@@ -30,31 +33,69 @@ def show() -> None:
             part()
 
 
+class Place(NamedTuple):
+    """What `features/vgg16-relu1_2/test` is the number of."""
+
+    kind: str
+    """Of observation."""
+    row: str
+    """A row of `reconstructors` or `searches`; of baselines, the row of `observations` that they are given."""
+    case: str
+
+
+def _place(name: str) -> Place | None:
+    """None: metrics that no row of this version writes."""
+    parts = name.split("/", 2)
+    return Place(*parts) if len(parts) == 3 and parts[0] in observations.KINDS else None
+
+
 def _numbers(now: revisions.Numbers) -> None:
-    """A table a family: learned rows and baselines of other observations are not to be compared."""
-    families = dict.fromkeys([*models.FAMILIES, *(row.partition("/")[0] for row in now)])
-    for family in families:
-        known = list(models.rows(family))
-        found = {row.partition("/")[2]: row for row in now if row.startswith(f"{family}/")}
-        if known:  # a row that was removed from params.yaml may have left its numbers behind
-            found = {name: row for name, row in found.items() if name.partition("/")[0] in known}
-            found = dict(sorted(found.items(), key=lambda item: known.index(item[0].partition("/")[0])))
+    """A table a kind of observation, in the order of params.yaml."""
+    places = {name: place for name in now if (place := _place(name)) is not None}
+    for kind in observations.KINDS:
+        of = _given(kind)
+        order = {row: number for number, row in enumerate(of)}
+        # A row that was removed from params.yaml may have left its numbers behind
+        found = {name: place for name, place in places.items() if place.kind == kind and place.row in of}
+        found = dict(sorted(found.items(), key=lambda item: order[item[1].row]))
         if found:
-            st.subheader(family.replace("-", " of ").capitalize(), anchor=False)
-            _table([{"row": name, "95 %": _interval(row), **now[row]} for name, row in found.items()])
+            st.subheader(kind.capitalize(), anchor=False)
+            _table([_line(place, of[place.row], now[name]) for name, place in found.items()])
     st.caption(
-        "Means over the test images, measured on the saved 8-bit pictures; `reports/index.html` has the whole report. "
-        "An interval is that of PSNR, by bootstrap over groups of images."
+        "Means over the test images, measured on the saved 8-bit pictures. The interval is that of the first metric, "
+        "by bootstrap over groups of images. `reports/index.html` has the whole report."
     )
+
+
+def _given(kind: str) -> dict[str, str]:
+    """What each row of a kind of observation is given, then the rows of `observations`, which have baselines."""
+    data = models.parameters()
+    given = {name: str(data[section][name].get("observation")) for name, section in models.rows(kind).items()}
+    return given | {name: name for name, row in (data.get("observations") or {}).items() if row.get("kind") == kind}
+
+
+def _line(place: Place, observation: str, numbers: Mapping[str, float]) -> dict[str, Any]:
+    path = models.project() / layout.measured(place.row) / place.case / "intervals.json"
+    intervals = measured.read_json(path) if path.is_file() else {}
+    first = next((name for name in FIRST if name in numbers), "")
+    interval, digits = (intervals.get("metrics") or {}).get(first), _digits(first)
+    return {
+        "row": place.row if place.case == ONLY else f"{place.row}/{place.case}",
+        "observation": observation,
+        "95 %": f"{interval['low']:.{digits}f} to {interval['high']:.{digits}f}" if interval else None,
+        "images": intervals.get("images"),
+        **numbers,
+    }
 
 
 def _table(lines: list[dict[str, Any]]) -> None:
     names = dict.fromkeys(name for line in lines for name in line)
     metrics = [name for name in FIRST if name in names]
-    others = [name for name in names if name not in (*metrics, "row", "95 %", "images")]
-    order = ["row", *metrics[:1], "95 %", *metrics[1:], *others, "images"]
+    others = [name for name in names if name not in (*metrics, "row", "observation", "95 %", "images")]
+    order = ["row", "observation", *metrics[:1], "95 %", *metrics[1:], *others, "images"]
     columns: dict[str, Any] = {
         "row": st.column_config.TextColumn("Row", pinned=True),
+        "observation": "Observation",
         "95 %": "95 %",
         "images": "Images",
     }
@@ -65,8 +106,7 @@ def _table(lines: list[dict[str, Any]]) -> None:
             f"{heading} {'↑' if about.higher_is_better else '↓'}" if about else heading,
             format=f"%.{about.digits}f" if about else "%.4g",
         )
-    if all(line["95 %"] is None for line in lines):
-        order.remove("95 %")
+    order = [name for name in order if any(line.get(name) is not None for line in lines)]
     st.dataframe(lines, hide_index=True, column_order=order, column_config=columns, height="content")
 
 
@@ -75,12 +115,9 @@ def _about(name: str) -> Metric | None:
     return METRICS.get(name) or next((about for whole, about in METRICS.items() if name.endswith(whole)), None)
 
 
-def _interval(row: str) -> str | None:
-    path = models.project() / "metrics" / row / "intervals.json"
-    if not path.is_file():
-        return None
-    psnr = measured.read_json(path).get("psnr")
-    return f"{psnr['low']:.1f} to {psnr['high']:.1f}" if psnr else None
+def _digits(name: str) -> int:
+    about = _about(name)
+    return about.digits if about else 4
 
 
 def _figures() -> None:
@@ -99,23 +136,27 @@ def _title(stem: str) -> str:
 
 
 def _training() -> None:
-    families = [family for family in models.FAMILIES if models.trained(family)]
-    if not families:
+    trained = {kind: list(models.usable(kind)) for kind in observations.KINDS if models.usable(kind)}
+    if not trained:
         st.info("Nothing is trained here yet. `make repro` trains all rows.", icon=":material/info:")
         return
     left, right = st.columns(2)
-    family = left.segmented_control(
-        "Family", families, default=families[0], format_func=str.capitalize, key="curves-family", required=True
+    kind = left.segmented_control(
+        "Observation",
+        list(trained),
+        default=next(iter(trained)),
+        format_func=str.capitalize,
+        key="curves-kind",
+        required=True,
     )
-    curves = {
-        row: measured.read_csv(_curves(family, row)) for row in models.trained(family) if _curves(family, row).is_file()
-    }
+    curves = {row: measured.read_csv(_curves(row)) for row in trained[kind] if _curves(row).is_file()}
+    curves = {row: lines for row, lines in curves.items() if lines}
     columns = list(dict.fromkeys(name for lines in curves.values() for name in lines[0] if name != "epoch"))
     if not columns:
         st.info("These rows left no curves.", icon=":material/info:")
         return
     best = next((name for name in columns if name.endswith("psnr")), columns[-1])
-    column = right.selectbox("Curve", columns, index=columns.index(best), format_func=_title, key=f"curve-{family}")
+    column = right.selectbox("Curve", columns, index=columns.index(best), format_func=_title, key=f"curve-{kind}")
     lines = [
         {"row": row, "epoch": int(float(line["epoch"])), "value": float(line[column])}
         for row, found in curves.items()
@@ -136,8 +177,8 @@ def _training() -> None:
     )
 
 
-def _curves(family: str, row: str) -> Path:
-    return models.project() / layout.model(family, row) / "curves.csv"
+def _curves(row: str) -> Path:
+    return models.project() / layout.model(row) / "curves.csv"
 
 
 def _difference(now: revisions.Numbers) -> None:

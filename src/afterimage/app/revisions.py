@@ -1,17 +1,20 @@
 """The metrics of a Git revision beside those of the working tree, as `dvc metrics diff` compares them."""
 
 import json
+import math
 import re
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from afterimage.errors import AfterimageError
+from afterimage.core.errors import AfterimageError
 
 Numbers = dict[str, dict[str, float]]
-"""By `<family>/<row>`: the numbers of its summary.json."""
+"""The numbers of each file of metrics, by `<kind of observation>/<row>/<case>`."""
 REVISION = re.compile(r"[\w@][\w@./{}^~+-]*")
-ROOT, FILE = "metrics", "summary.json"
+ROOT, SUFFIX = "metrics", ".json"
+TOLERANCE = 1e-6
+"""A relative difference up to which two numbers are the same."""
 
 
 class RevisionError(AfterimageError):
@@ -59,7 +62,7 @@ def numbers_at(project: Path, revision: str) -> Numbers:
             f"There is no revision {revision[:60]} here; expected a branch, a tag or a commit."
         ) from None
     names = _git(project, "ls-tree", "-r", "-z", "--name-only", commit, "--", ROOT).split("\0")
-    names = [name for name in names if name.endswith(f"/{FILE}")]
+    names = [name for name in names if name.endswith(SUFFIX)]
     objects = "".join(f"{commit}:./{name}\n" for name in names)
     answer = _git(project, "cat-file", "--batch", given=objects).encode()
     found: Numbers = {}
@@ -73,22 +76,26 @@ def numbers_at(project: Path, revision: str) -> Numbers:
 
 def numbers_now(project: Path) -> Numbers:
     """The numbers of the working tree."""
-    files = sorted((project / ROOT).rglob(FILE))
+    files = sorted((project / ROOT).rglob(f"*{SUFFIX}"))
     return {_row(path.relative_to(project).as_posix()): _numbers(path.read_text(encoding="utf-8")) for path in files}
 
 
 def changes(before: Numbers, now: Numbers) -> list[Change]:
-    """Every number that differs between two sides, in the order of rows and metrics."""
+    """Every number that differs between two sides by more than `TOLERANCE`, in the order of rows and metrics."""
     found = []
     for row in sorted(before | now):
         old, new = before.get(row, {}), now.get(row, {})
         names = list(dict.fromkeys([*new, *old]))
-        found += [Change(row, name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+        found += [
+            Change(row, name, old.get(name), new.get(name))
+            for name in names
+            if name not in old or name not in new or not math.isclose(old[name], new[name], rel_tol=TOLERANCE)
+        ]
     return found
 
 
 def _row(path: str) -> str:
-    return path.removeprefix(f"{ROOT}/").removesuffix(f"/{FILE}")
+    return path.removeprefix(f"{ROOT}/").removesuffix(SUFFIX)
 
 
 def _numbers(text: str) -> dict[str, float]:

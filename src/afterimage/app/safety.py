@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from afterimage import images
-from afterimage.errors import ImageError
-from afterimage.observations import masks
-from afterimage.observations.masks import Mask, Missing
+from afterimage.core import images
+from afterimage.core.errors import ImageError
+from afterimage.observations.holes import masks
+from afterimage.observations.holes.masks import Mask, Missing
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "heic", "heif", "gif")
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF")

@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
 from afterimage.app import models
 from afterimage.app.safety import Picture
-from afterimage.errors import AfterimageError
-from afterimage.images import encode_png
-from afterimage.observations.masks import Mask
+from afterimage.core.errors import AfterimageError
+from afterimage.core.images import encode_png
+from afterimage.observations.holes.masks import Mask
 
 ASSETS = Path(__file__).parent / "assets"
 SHOWN = 1600
@@ -142,16 +140,18 @@ def verbatim(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$<>:&])", r"\\\1", text)
 
 
-def missing(family: str, what: str) -> None:
-    """Say that a family has no trained row here, and which command trains one."""
-    how = models.FAMILIES[family]
-    names = list(models.rows(family))
+def missing(observes: str) -> None:
+    """Say that no row of a kind of observation is trained here, and which command trains one."""
+    names = [name for name, section in models.rows(observes).items() if section == models.TRAINED]
     if not names:
-        st.info(f"No {what} is set up: the section `{family}` of params.yaml has no rows.", icon=":material/info:")
+        st.info(
+            f"No row of `{models.TRAINED}` in params.yaml has `observes: {observes}`, so there is none to apply.",
+            icon=":material/info:",
+        )
         return
     st.info(
-        f"No {what} is trained here yet. `make repro` trains everything, and "
-        f"`dvc repro {how.stage}@{names[0]}` this one alone; `dvc pull` fetches what others have trained.",
+        f"No row that observes {observes} is trained here yet. `make repro` trains all rows, and "
+        f"`dvc repro evaluate@{names[0]}` this one alone; `dvc pull` fetches what others have trained.",
         icon=":material/model_training:",
     )
 
@@ -260,11 +260,3 @@ def seconds(value: float) -> str:
 
 def file_part(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")
-
-
-def heat(values: npt.NDArray[np.float32], top: float) -> Image.Image:
-    """A map `[H, W]` as a picture: black is 0, the brightest colour `top` and more."""
-    from matplotlib import colormaps
-
-    shades = colormaps["inferno"](np.clip(values / top, 0, 1))[..., :3]
-    return Image.fromarray((shades * 255).round().astype(np.uint8))

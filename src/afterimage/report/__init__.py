@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from afterimage import layout, outputs, shards
+from afterimage.core import layout, outputs, shards
+from afterimage.datasets.sources import SPLITS, Dataset
+from afterimage.evaluation.results import METRICS, read_csv, read_json
 from afterimage.report import completers, decoders, inpainters, inversions, restorers, shared
 from afterimage.report.sections import (
     CompleterNames,
@@ -24,8 +26,6 @@ from afterimage.report.sections import (
     RestorerNames,
     Sections,
 )
-from afterimage.results import METRICS, read_csv, read_json
-from afterimage.sources import SPLITS, Dataset
 
 __all__ = [
     "CompleterNames",

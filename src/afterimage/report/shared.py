@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from afterimage import shards
-from afterimage.errors import ShardError
-from afterimage.images import Uint8, decode
-from afterimage.metrics import MetricsRow
+from afterimage.core import shards
+from afterimage.core.errors import ShardError
+from afterimage.core.images import Uint8, decode
+from afterimage.evaluation.metrics import MetricsRow
+from afterimage.evaluation.results import METRICS, Baseline, Result, best_of, gain, shown_value
 from afterimage.report.sections import Sections
-from afterimage.results import METRICS, Baseline, Result, best_of, gain, shown_value
 
 SPLIT = "test"
 FEW_GROUPS = 10

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from afterimage.errors import ImageError, VideoError
-from afterimage.images import Uint8, open_header
+from afterimage.core.errors import ImageError, VideoError
+from afterimage.core.images import Uint8, open_header
 
 Restore = Callable[[Uint8], Uint8]
 """8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is. It takes large ones in tiles."""
@@ -49,7 +49,13 @@ class Outcome(NamedTuple):
 
 
 def restore(
-    path: Path, out: Path, restorer: Restore, about: dict[str, Any], settings: Settings, overwrite: bool = False
+    path: Path,
+    out: Path,
+    restorer: Restore,
+    about: dict[str, Any],
+    settings: Settings,
+    overwrite: bool = False,
+    ending: str = "",
 ) -> Outcome:
     """Restore a clip, an image or a folder of images.
 
@@ -59,7 +65,8 @@ def restore(
     Args:
         out: a file, or a folder if `path` is one.
         about: what tells this restorer from others, as JSON.
-        overwrite: whether `out` may be there; other files in a folder stay.
+        overwrite: whether outputs may be there already; other files in a folder stay.
+        ending: of the names in a folder that is written, before the extension.
 
     Raises:
         VideoError: `path` cannot be read as any of these, or `out` cannot be written.
@@ -72,7 +79,7 @@ def restore(
         raise VideoError(f"{path}: there is no such file or folder")
     _check_out(path, out, overwrite)
     if path.is_dir():
-        return pictures.folder(path, out, restorer, about, settings)
+        return pictures.folder(path, out, restorer, about, settings, overwrite, ending)
     if is_picture(path):
         return pictures.single(path, out, restorer, settings)
     return clips.restore(path, out, restorer, about, settings)
@@ -80,7 +87,7 @@ def restore(
 
 def is_picture(path: Path) -> bool:
     """Whether a file is an image: by its extension, and where that says nothing, by how it begins."""
-    from afterimage.sources import paths, video
+    from afterimage.datasets.sources import paths, video
 
     if path.suffix.lower() in (*paths.EXTENSIONS, *video.EXTENSIONS):
         return paths.is_image(path.name)
@@ -95,11 +102,11 @@ def is_picture(path: Path) -> bool:
 
 def _check_out(path: Path, out: Path, overwrite: bool) -> None:
     source, target = path.resolve(), out.resolve()
-    if source == target or (path.is_dir() and (source in target.parents or target in source.parents)):
-        raise VideoError(f"{out}: the output would lie in the input, or the input in it")
+    if source == target or (path.is_dir() and source in target.parents):
+        raise VideoError(f"{out}: the output would lie in the input")
     if not out.exists():
         return
     if out.is_dir() != path.is_dir():
         raise VideoError(f"{out}: {'a folder' if out.is_dir() else 'a file'}, expected the name of the other kind")
-    if not overwrite:
+    if not overwrite and out.is_file():
         raise VideoError(f"{out}: this output is there already; --overwrite replaces it")

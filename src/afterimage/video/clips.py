@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from afterimage import engine, outputs
-from afterimage.errors import VideoError
+from afterimage.core import engine, outputs
+from afterimage.core.errors import VideoError
 from afterimage.video import Outcome, Restore, Settings, reading, regions, steady, work, writing
 from afterimage.video.reading import Clip, Frame
 

@@ -9,21 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from afterimage import engine, images, outputs, sources
-from afterimage.errors import ImageError, VideoError
-from afterimage.sources import folder as folders
-from afterimage.sources import paths
+from afterimage.apply import files
+from afterimage.core import engine, images, outputs
+from afterimage.core.errors import ImageError, VideoError
+from afterimage.datasets import sources
+from afterimage.datasets.sources import folder as folders
+from afterimage.datasets.sources import paths
 from afterimage.video import Outcome, Restore, Settings, regions, work
-
-FORMATS = {
-    ".bmp": "BMP",
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
 
 
 def single(path: Path, out: Path, restorer: Restore, settings: Settings) -> Outcome:
@@ -32,32 +24,48 @@ def single(path: Path, out: Path, restorer: Restore, settings: Settings) -> Outc
     Raises:
         VideoError: it cannot be read, or there is no such format.
     """
-    form = FORMATS.get(out.suffix.lower())
-    if form is None:
-        raise VideoError(f"{out}: an image is written as {', '.join(FORMATS)}, found {out.suffix or 'no extension'}")
+    try:
+        files.form_of(out)
+    except ImageError as error:
+        raise VideoError(str(error)) from None
     _still(path, settings)
     try:
         image = images.decode(path.read_bytes())
         result, found = _restored(image, restorer, settings)
     except (ImageError, VideoError) as error:
         raise VideoError(f"{path}: {error}") from None
-    with outputs.file(out) as unnamed:
-        Image.fromarray(result).save(unnamed, form, **({"quality": 95} if form in ("JPEG", "WEBP") else {}))
+    files.save(Image.fromarray(result), out)
     return Outcome(1, _words(0 if found else 1, 1, settings), [])
 
 
-def folder(path: Path, out: Path, restorer: Restore, about: dict[str, Any], settings: Settings) -> Outcome:
+def folder(
+    path: Path,
+    out: Path,
+    restorer: Restore,
+    about: dict[str, Any],
+    settings: Settings,
+    overwrite: bool = False,
+    ending: str = "",
+) -> Outcome:
     """Restore all images of a folder, however deep, as PNGs of the same names; what cannot be read is passed over.
 
+    Args:
+        overwrite: whether such PNGs may be in `out` already.
+        ending: of the names, before the extension.
+
     Raises:
-        VideoError: there are none, two would get one name, or a face is missing where the settings ask for one.
+        VideoError: there are none, two would get one name, one is there already, or a face is missing where the
+            settings ask for one.
     """
     _still(path, settings)
     names = paths.chosen(folders.walk(path, paths.EXTENSIONS), None)
     if not names:
         raise VideoError(f"{path}: no images in this folder (looked for {', '.join(paths.EXTENSIONS)})")
-    targets = _targets(names)
-    job = {"input": _listed(path, names), "restorer": about, "settings": settings._asdict()}
+    targets = _targets(names, ending)
+    if not overwrite and (there := [target for target in targets.values() if (out / target).exists()]):
+        more = f", and {len(there) - 1} more" if len(there) > 1 else ""
+        raise VideoError(f"{out / there[0]}{more}: this output is there already; --overwrite replaces it")
+    job = {"input": _listed(path, names), "restorer": about, "settings": settings._asdict(), "ending": ending}
     faults: list[str] = []
     done = faceless = new = 0
     with work.folder(out, job) as unfinished:
@@ -96,9 +104,9 @@ def _still(path: Path, settings: Settings) -> None:
         raise VideoError(f"{path}: smoothing over time needs a clip")
 
 
-def _targets(names: Sequence[str]) -> dict[str, str]:
+def _targets(names: Sequence[str], ending: str) -> dict[str, str]:
     """What each is called when it is restored."""
-    targets = {name: f"{paths.stem(name)}.png" for name in names}
+    targets = {name: f"{paths.stem(name)}{ending}.png" for name in names}
     taken: dict[str, str] = {}
     for name, target in targets.items():
         if taken.setdefault(target, name) != name:

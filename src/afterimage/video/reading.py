@@ -6,17 +6,20 @@
 - What cannot be decoded is passed over; where the file breaks off, the frames end. Either is a fault, in words.
 """
 
+import io
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import av
 from av.error import FFmpegError, InvalidDataError
 
-from afterimage.errors import ImageError, VideoError
-from afterimage.images import Uint8
-from afterimage.sources.video import bounded, pixels
+from afterimage.core.errors import ImageError, VideoError
+from afterimage.core.images import Uint8
+from afterimage.datasets.sources.video import bounded, pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -26,10 +29,27 @@ SHORT = Fraction(1, 2)
 """Seconds that the frames may end before the end that the header gives."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """A clip in memory, in place of the path of a file."""
+
+    name: str
+    """What messages call it."""
+    data: bytes
+    form: str
+    """FFmpeg's name of the only format that it is read as."""
+
+    def open(self, mode: str) -> BinaryIO:
+        return io.BytesIO(self.data)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Clip(NamedTuple):
     """What a clip is like, before its frames are read."""
 
-    path: Path
+    path: Path | Memory
     width: int
     height: int
     """Of the first frame, upright."""
@@ -56,14 +76,22 @@ class Frame(NamedTuple):
     pixels: Uint8
 
 
-def probe(path: Path) -> Clip:
+@contextmanager
+def opened(path: Path | Memory) -> Iterator["InputContainer"]:
+    """Open a clip for reading: no other file and no address that it may name."""
+    form = path.form if isinstance(path, Memory) else None
+    with path.open("rb") as stream, av.open(stream, "r", format=form, options=OPTIONS) as container:
+        yield container
+
+
+def probe(path: Path | Memory) -> Clip:
     """Read what a clip is like from its header and its first frame.
 
     Raises:
         VideoError: it is no clip, or has no frame that can be decoded.
     """
     try:
-        with path.open("rb") as stream, av.open(stream, "r", options=OPTIONS) as container:
+        with opened(path) as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: no video in this file")
             track = container.streams.video[0]
@@ -108,7 +136,7 @@ def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, Non
     first, last = None, 0
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     try:
-        with clip.path.open("rb") as stream, av.open(stream, "r", options=OPTIONS) as container:
+        with opened(clip.path) as container:
             container.streams.video[0].thread_type = "AUTO"
             for frame in _decoded(container, dropped):
                 time = frame.pts if frame.pts is not None else last + step if count else 0

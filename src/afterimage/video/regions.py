@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from afterimage.errors import VideoError
-from afterimage.images import Uint8
+from afterimage.core.errors import VideoError
+from afterimage.core.images import Uint8
 
 if TYPE_CHECKING:
     from skimage.feature import Cascade

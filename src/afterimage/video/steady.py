@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from afterimage.images import Uint8
+from afterimage.core.images import Uint8
 
 NOISE = 3
 """The window, at half size, whose mean is compared."""

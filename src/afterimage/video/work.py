@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from afterimage import outputs
+from afterimage.core import outputs
 
 JOB = "job.json"
 
@@ -19,8 +19,8 @@ def described(path: Path) -> dict[str, Any]:
 
 
 def place(out: Path) -> Path:
-    """The folder of what is unfinished of an output."""
-    return out.with_name(f".{out.name}.unfinished")
+    """The folder of what is unfinished of an output: beside it, or within where it is a folder like `.`."""
+    return out.with_name(f".{out.name}.unfinished") if out.name not in ("", "..") else out / ".unfinished"
 
 
 @contextmanager

@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import Colorspace, Interpolation
 
-from afterimage.errors import VideoError
-from afterimage.images import Uint8
-from afterimage.video.reading import OPTIONS, Clip, Frame
+from afterimage.core.errors import VideoError
+from afterimage.core.images import Uint8
+from afterimage.video.reading import Clip, Frame, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -36,10 +36,13 @@ SPACES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: C
 
 
 @contextmanager
-def piece(path: Path, clip: Clip, width: int, height: int) -> Iterator[Callable[[Frame], None]]:
+def piece(out: Path | BinaryIO, clip: Clip, width: int, height: int) -> Iterator[Callable[[Frame], None]]:
     """Yield what encodes the next frame of a piece, `width` x `height` px.
 
     An odd side grows by a pixel, which H.264 needs.
+
+    Args:
+        out: a file, or a stream that can seek.
 
     Raises:
         VideoError: the encoder does not take them.
@@ -47,7 +50,7 @@ def piece(path: Path, clip: Clip, width: int, height: int) -> Iterator[Callable[
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
     start: int | None = None
     try:
-        with av.open(str(path), "w", format="mp4") as container:
+        with av.open(str(out) if isinstance(out, Path) else out, "w", format="mp4") as container:
             track = container.add_stream("libx264", rate=clip.rate, options=dict(ENCODER))
             track.width, track.height, track.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             context = track.codec_context
@@ -78,7 +81,7 @@ def check(clip: Clip, out: Path) -> None:
         VideoError: it cannot, or its name says no format that can hold H.264.
     """
     form = form_of(out)
-    with clip.path.open("rb") as stream, av.open(stream, "r", options=OPTIONS) as source:
+    with opened(clip.path) as source:
         tracks = source.streams.audio
         if not tracks:
             return
@@ -121,8 +124,7 @@ def join(pieces: Sequence[tuple[Path, int]], clip: Clip, out: Path, form: str) -
     options = {} if form == "matroska" else {"movflags": "+faststart"}
     try:
         with (
-            clip.path.open("rb") as stream,
-            av.open(stream, "r", options=OPTIONS) as source,
+            opened(clip.path) as source,
             av.open(str(pieces[0][0])) as first,
             av.open(str(out), "w", format=form, options=options) as target,
         ):

@@ -10,7 +10,7 @@ The inner loop is NumPy: at these sizes the cost is that of calls, and NumPy's c
 import numpy as np
 import torch
 
-from afterimage.images import Uint8
+from afterimage.core.images import Uint8
 from afterimage.reconstructors.pixelrnn.network import PixelRnn
 from afterimage.reconstructors.pixelrnn.rows import ROWS, Bools, Floats, Rows
 from afterimage.reconstructors.pixelrnn.sampling import precise

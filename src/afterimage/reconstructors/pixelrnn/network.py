@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afterimage.observations.holes.smooth import smooth_fill
 from afterimage.reconstructors.pixelrnn import likelihoods
 from afterimage.reconstructors.pixelrnn.blocks import BLOCKS, Entry
 from afterimage.reconstructors.pixelrnn.masked import Along
-from afterimage.reconstructors.smooth import smooth_fill
 
 
 class Evidence(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from afterimage.images import Uint8
+from afterimage.core.images import Uint8
 from afterimage.reconstructors.pixelrnn.blocks import ENTRY, DiagonalBiLstm, Gated, PixelCnn, RowLstm
 from afterimage.reconstructors.pixelrnn.masked import Along
 from afterimage.reconstructors.pixelrnn.network import PixelRnn

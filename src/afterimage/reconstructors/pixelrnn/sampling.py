@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from afterimage import randomness
-from afterimage.images import Uint8
+from afterimage.core import randomness
+from afterimage.core.images import Uint8
 from afterimage.reconstructors.pixelrnn.network import PixelRnn
 
 Bools = npt.NDArray[np.bool_]

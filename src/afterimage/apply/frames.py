@@ -1,0 +1,50 @@
+"""Rows that observe frames, applied to images and frames of any size."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from afterimage.core import images, outputs
+from afterimage.core.images import Uint8
+
+if TYPE_CHECKING:
+    from afterimage.core import devices
+    from afterimage.reconstructors import Loaded, Reconstructor
+
+TOGETHER = 4 << 20
+"""Pixels of the frames that are restored at once, which are always one at least; it bounds the memory of long series."""
+
+
+class Applied:
+    """A row that restores frames; see `apply.load`."""
+
+    kind = "frames"
+
+    def __init__(self, name: str, loaded: "Loaded", reconstructor: "Reconstructor", device: "devices.Name"):
+        self.name, self.card, self.reconstructor = name, loaded.card, reconstructor
+        self._folder = loaded.folder
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What tells this model from others, as JSON: work that another one began is not gone on with."""
+        files = sorted(path for path in self._folder.glob("*") if path.suffix in (".json", ".safetensors"))
+        return {"row": self.name, "files": {path.name: outputs.sha256(path) for path in files}}
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """An RGB image restored; the size stays."""
+        return Image.fromarray(self.frames(np.asarray(image)[None])[0])
+
+    def frames(self, frames: Uint8) -> Uint8:
+        """Frames `[N, H, W, 3]` of one size restored, 8-bit; the size stays."""
+        from afterimage.observations.frames import Frames
+
+        count, height, width, _ = frames.shape
+        step = max(1, TOGETHER // (height * width))
+        result = np.empty_like(frames)
+        for start in range(0, count, step):
+            some = frames[start : start + step]
+            keys = [str(start + place) for place in range(len(some))]
+            found = self.reconstructor(Frames(keys, (height, width), list(some)))
+            result[start : start + step] = images.to_uint8(found.images)
+        return result

@@ -1,0 +1,65 @@
+"""Arrays as they lie in shards: .npy files of float numbers, or of 8 bits with a scale for each channel beside them."""
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from afterimage.core.errors import ShardError
+
+SCALE = "scale"
+"""The part of a sample with the scales of its 8-bit features: float32 `[2, C]`, the steps and the lowest values."""
+BLOCK = 512
+"""A tar's members and their headers fill whole blocks."""
+
+
+def to_npy(array: npt.NDArray[Any]) -> bytes:
+    """An array as the bytes of a .npy file."""
+    return _header(array.shape, array.dtype.str) + array.tobytes()
+
+
+@lru_cache(maxsize=64)
+def _header(shape: tuple[int, ...], dtype: str) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def from_npy(data: bytes, name: str) -> npt.NDArray[Any]:
+    """The array in the bytes of a .npy file, without a copy; it cannot be written to.
+
+    Raises:
+        ShardError: the bytes are no such file, or too few.
+    """
+    stream = io.BytesIO(data)
+    try:
+        np.lib.format.read_magic(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        if fortran or dtype.hasobject:
+            raise ValueError("expected rows of plain numbers")
+        return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    except ValueError as error:
+        raise ShardError(f"{name}: not an array: {error}") from None
+
+
+def restored(codes: npt.NDArray[np.uint8], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Features `[C, h, w]` as float32, from 8-bit codes and the scales of their channels."""
+    steps, lowest = scale[:, :, None, None]
+    return codes * steps + lowest
+
+
+def stored_bytes(shape: Sequence[int], dtype: str, samples: int) -> int:
+    """What features `[C, h, w]` of so many samples take in tars, up to the few blocks at the end of each."""
+    size = _member(shape, dtype)
+    if dtype == "uint8":
+        size += _member((2, shape[0]), "float32")
+    return samples * size
+
+
+def _member(shape: Sequence[int], dtype: str) -> int:
+    kind = np.dtype(dtype)
+    content = len(_header(tuple(shape), kind.str)) + int(np.prod(shape)) * kind.itemsize
+    return BLOCK + -(-content // BLOCK) * BLOCK

@@ -1,0 +1,339 @@
+"""Rebuilding the test images of a row, joining them with their originals, and writing what was measured."""
+
+import csv
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from afterimage.core import engine, images, outputs, params, shards
+from afterimage.core.errors import ImageError, MetricError, ParamsError, ShardError
+from afterimage.core.images import Uint8, decode, encode_png
+from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap, mse, psnr, ssim
+from afterimage.observations import Given, Stored
+from afterimage.reconstructors import Reconstructor
+
+SPLIT = "test"
+SAMPLE = "sample"
+"""The parts of a reconstruction that hold each of several answers: `sample0`, `sample1` ..."""
+BATCH = 32
+"""Images that are in memory at once when they are measured. The last bits of LPIPS depend on it."""
+
+Columns = Mapping[str, Floats]
+"""A number an image, by metric."""
+More = Callable[[Sequence[str], Uint8, Uint8], Columns]
+"""From the keys, originals and reconstructions of a batch to further columns."""
+
+
+class Sample(NamedTuple):
+    """A line of a data set's samples.csv: the photograph a sample is from, and the group that it belongs to."""
+
+    image: str
+    group: str
+
+
+class Places(NamedTuple):
+    """Where the results of a row go, a folder each that gets something for each case."""
+
+    reconstructions: Path
+    measured: Path
+    metrics: Path
+
+
+class Kind(Protocol):
+    """What is measured of a kind of observation: the module of its name in this package."""
+
+    HEADLINE: Sequence[str]
+    """The metrics that are shown first, and that `dvc metrics` shows; those that a row has."""
+    METHODS: Mapping[str, str]
+    """Its baselines, each with a line that says what it is."""
+
+    def more(self, stored: Any, case: str, lpips: Lpips) -> More | None:
+        """Measures what only this kind has, such as the inside of a hole."""
+        ...
+
+    def beside(self, stored: Any, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
+        """Numbers that need more than originals and reconstructions, such as the spread of samples `[N, K, H, W, 3]`.
+
+        Args:
+            own: what the reconstructor told itself.
+        """
+        ...
+
+    def besides(self, row: Any, reconstructor: Any, stored: Any, measured: Path, metrics: MetricsRow) -> None:
+        """Further tables of a row, into the folder with a folder for each case."""
+        ...
+
+    def baselines(self, stored: Any, names: Sequence[str]) -> Iterator[tuple[str, str, Callable[[Given], Uint8]]]:
+        """For each baseline its case, the case of the observations that it rebuilds, and how."""
+        ...
+
+
+def kind(name: str) -> Kind:
+    """What is measured of a kind of observation."""
+    module: ModuleType = importlib.import_module(f"afterimage.evaluation.{name}")
+    return module
+
+
+def baselines_of(path: Path, observes: str) -> list[str]:
+    """The baselines of a kind of observation that the section `baselines` names.
+
+    Raises:
+        ParamsError: it names one that there is not, or one twice.
+    """
+    names = params.load(path).get("baselines", {}).get(observes) or []
+    known = kind(observes).METHODS
+    for name in names:
+        if name not in known:
+            raise ParamsError(f"{path}: `baselines.{observes}`: no baseline {name!r}; there are {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise ParamsError(f"{path}: `baselines.{observes}`: a baseline is listed twice")
+    return list(names)
+
+
+def evaluate_row(
+    row: Any,
+    reconstructors: Mapping[str, Reconstructor],
+    stored: Stored,
+    places: Places,
+    metrics: MetricsRow,
+    lpips: Lpips,
+) -> None:
+    """Rebuild the test images of a row and measure it, case by case, with what the kind of observation adds.
+
+    Raises:
+        ShardError, MetricError: as `measure_folder`.
+    """
+    of = kind(row.observes)
+    with (
+        outputs.folder(places.reconstructions) as rebuilt,
+        outputs.folder(places.measured) as measured,
+        outputs.folder(places.metrics) as summaries,
+    ):
+        for name, reconstructor in reconstructors.items():
+            for case in stored.cases():
+                label = _label(name, case, len(stored.cases()))
+                keys = _spread(stored, case, row.images)
+                own = _rebuild(reconstructor, of, stored, case, row.together, keys, rebuilt / label)
+                inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
+                measure_folder(inside, stored, of, metrics, lpips, of.more(stored, case, lpips), keys, own)
+        of.besides(row, list(reconstructors.values())[-1], stored, measured, metrics)
+
+
+def evaluate_baselines(
+    observes: str, methods: Sequence[str], stored: Stored, places: Places, metrics: MetricsRow, lpips: Lpips
+) -> None:
+    """Rebuild the test images of a row of observations by its baselines and measure them.
+
+    Raises:
+        ShardError, MetricError: as `measure_folder`.
+    """
+    of = kind(observes)
+    with (
+        outputs.folder(places.reconstructions) as rebuilt,
+        outputs.folder(places.measured) as measured,
+        outputs.folder(places.metrics) as summaries,
+    ):
+        for label, case, method in of.baselines(stored, methods):
+            with _written(rebuilt / label, stored) as put:
+                for given in stored.given(case, BATCH):
+                    for key, image in zip(given.keys, method(given), strict=True):
+                        put(f"{key}.png", encode_png(image))
+            inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
+            measure_folder(inside, stored, of, metrics, lpips, of.more(stored, case, lpips))
+
+
+def _label(name: str, case: str, cases: int) -> str:
+    """What a case of a row is called: by the reconstructor where there are several, by the case where there are."""
+    return f"{name}-{case}" if name and cases > 1 else name or case
+
+
+def _spread(stored: Stored, case: str, count: int | None) -> list[str] | None:
+    """So many keys of the test images, evenly spaced over all of them in sorted order; None: all."""
+    if count is None:
+        return None
+    table = shards.Table(stored.shards_dir, SPLIT)
+    count, keys = min(count, len(table)), sorted(table.keys)
+    return [keys[(2 * number + 1) * len(keys) // (2 * count)] for number in range(count)]
+
+
+def _rebuild(
+    reconstructor: Reconstructor, of: Kind, stored: Stored, case: str, batch: int, keys: list[str] | None, out: Path
+) -> Columns:
+    """Write what a reconstructor makes of observations, 8-bit, and return the numbers that it tells itself."""
+    total = len(shards.Table(stored.shards_dir, SPLIT)) if keys is None else len(keys)
+    columns: dict[str, list[Floats]] = {}
+    found_keys: list[str] = []
+    with _written(out, stored) as put:
+        batches = stored.given(case, batch, keys)
+        for given in engine.progress(batches, f"rebuild {out.name}", -(-total // batch), "batch"):
+            made = reconstructor(given.observation)
+            rebuilt = images.to_uint8(made.images)
+            samples = None if made.samples is None else np.stack([images.to_uint8(each) for each in made.samples])
+            for number, (key, image) in enumerate(zip(given.keys, rebuilt, strict=True)):
+                put(f"{key}.png", encode_png(image))
+                for place, sample in enumerate([] if samples is None else samples[number]):
+                    put(f"{key}.{SAMPLE}{place}.png", encode_png(sample))
+            own = {name: np.asarray(values, dtype=np.float64) for name, values in made.values.items()}
+            own |= reconstructor.score(given.observation, given.originals, rebuilt)
+            for name, values in {**own, **of.beside(stored, given, rebuilt, samples, own)}.items():
+                columns.setdefault(name, []).append(values)
+            found_keys += given.keys
+    return {"key": np.array(found_keys), **{name: np.concatenate(parts) for name, parts in columns.items()}}
+
+
+@contextmanager
+def _written(folder: Path, stored: Stored) -> Iterator[shards.Put]:
+    """Yield what adds members to the shard of a folder of reconstructions, whose index follows."""
+    path = folder / "test-000000.tar"
+    with shards.writer(path) as put:
+        yield put
+    about = {"dataset": stored.indices[0]["dataset"], "size": stored.size}
+    shards.write_index(folder, about, {SPLIT: [put.described()]})
+
+
+def measure_folder(
+    places: Places,
+    stored: Stored,
+    of: Kind,
+    row: MetricsRow,
+    lpips: Lpips,
+    more: More | None = None,
+    keys: Sequence[str] | None = None,
+    own: Columns | None = None,
+) -> None:
+    """Compare a folder of reconstructions with the test split of the image shards that they are of.
+
+    Writes the headline means to `places.metrics`, and into the folder `places.measured` `intervals.json` (all means
+    with 95 % bootstrap intervals over groups) and `images.csv` (a line an image, in the order of the shards). Numbers
+    have six significant digits.
+
+    Args:
+        more: measures what only some observations have, such as the inside of a hole.
+        keys: the test samples that were reconstructed; None: all of them.
+        own: further columns, in the order of their column `key`.
+
+    Raises:
+        ShardError: a key is missing, doubled or of no original, or shards cannot be read.
+        MetricError: a reconstruction is not of its original's size, or too small to measure.
+    """
+    samples = _samples(stored.shards_dir, keys)
+    found_keys: list[str] = []
+    batches: list[dict[str, Floats]] = []
+    joined = _joined(places.reconstructions, stored.shards_dir, samples)
+    for names, truth, found in _batches(joined):
+        found_keys += names
+        batches.append(measure(truth, found, lpips) | dict(more(names, truth, found) if more else {}))
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    columns = _ordered(columns, found_keys, samples)
+    if own:
+        columns |= _ordered({name: own[name] for name in own if name != "key"}, list(own["key"]), samples)
+    groups = [sample.group for sample in samples.values()]
+    intervals = {
+        name: bootstrap(values, groups, samples=row.bootstrap, seed=row.seed) for name, values in columns.items()
+    }
+    headline = {name: _rounded(intervals[name].mean) for name in (*of.HEADLINE, lpips.name) if name in intervals}
+    outputs.write_json(places.metrics, headline)
+    rounded = {
+        name: {part: _rounded(value) for part, value in interval._asdict().items()}
+        for name, interval in intervals.items()
+    }
+    outputs.write_json(places.measured / "intervals.json", {"images": len(samples), "metrics": rounded})
+    lines = (
+        [key, sample.image, sample.group, *(f"{values[number]:.6g}" for values in columns.values())]
+        for number, (key, sample) in enumerate(samples.items())
+    )
+    outputs.write_csv(places.measured / "images.csv", ["key", "image", "group", *columns], lines)
+
+
+def _ordered(columns: Columns, keys: Sequence[str], samples: Mapping[str, Sample]) -> dict[str, Floats]:
+    """Columns in the order of the samples."""
+    place = {key: number for number, key in enumerate(keys)}
+    order = [place[key] for key in samples]
+    return {name: values[order] for name, values in columns.items()}
+
+
+def measure(originals: Uint8, reconstructions: Uint8, lpips: Lpips) -> dict[str, Floats]:
+    """The columns of images.csv for a batch `[N, H, W, 3]`: a number an image, by metric."""
+    return {
+        "mse": mse(originals, reconstructions),
+        "psnr": psnr(originals, reconstructions),
+        "ssim": ssim(originals, reconstructions),
+        lpips.name: lpips(originals, reconstructions),
+    }
+
+
+def _samples(folder: Path, keys: Sequence[str] | None) -> dict[str, Sample]:
+    """The test samples of image shards by key, in the order of the shards: those of `keys`, or all."""
+    path = folder / "samples.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            lines = [line for line in csv.DictReader(stream) if line["split"] == SPLIT]
+            samples = {line["key"]: Sample(line["image"], line["group"]) for line in lines}
+    except FileNotFoundError:
+        raise ShardError(f"{path}: there is no such table of samples") from None
+    except KeyError as error:
+        raise ShardError(f"{path}: has no column {error}") from None
+    if not samples:
+        raise ShardError(f"{path}: has no {SPLIT} samples to compare with")
+    if keys is None:
+        return samples
+    if unknown := set(keys) - set(samples):
+        raise ShardError(f"{path}: has no {SPLIT} sample `{min(unknown)}`")
+    return {key: sample for key, sample in samples.items() if key in set(keys)}
+
+
+def _joined(reconstructions: Path, originals: Path, samples: dict[str, Sample]) -> Iterator[tuple[str, Uint8, Uint8]]:
+    """Key, original and reconstruction of each test sample, in the order of the reconstructions."""
+    table = shards.Table(originals, SPLIT)
+    if odd := set(samples) - set(table.keys):
+        raise ShardError(f"{originals}: `{min(odd)}` is in samples.csv, but not in the {SPLIT} shards")
+    position = {key: number for number, key in enumerate(table.keys)}
+    left = set(samples)
+    for key, data, _ in shards.read(reconstructions, SPLIT):
+        if key not in samples:
+            raise ShardError(f"{reconstructions}: `{key}` is no {SPLIT} sample of {originals}")
+        if key not in left:
+            raise ShardError(f"{reconstructions}: `{key}` is there twice")
+        left.remove(key)
+        found, truth = _pixels(reconstructions, key, data), _pixels(originals, key, table.bytes(position[key]))
+        if found.shape != truth.shape:
+            sizes = [f"{image.shape[1]} x {image.shape[0]} px" for image in (found, truth)]
+            raise MetricError(f"{reconstructions}: `{key}` is {sizes[0]}, its original {sizes[1]}")
+        yield key, truth, found
+    if left:
+        more = f" and {len(left) - 1} more are" if len(left) > 1 else " is"
+        raise ShardError(f"{reconstructions}: `{min(left)}`{more} missing; {originals} has them in {SPLIT}")
+
+
+def _pixels(folder: Path, key: str, data: bytes) -> Uint8:
+    try:
+        return np.asarray(decode(data))
+    except ImageError as error:
+        raise ImageError(f"{folder}: `{key}`: {error}") from None
+
+
+def _batches(
+    pairs: Iterator[tuple[str, Uint8, Uint8]],
+) -> Iterator[tuple[list[str], Uint8, Uint8]]:
+    batch: list[tuple[str, Uint8, Uint8]] = []
+    for pair in pairs:
+        batch.append(pair)
+        if len(batch) == BATCH:
+            yield _stacked(batch)
+            batch = []
+    if batch:
+        yield _stacked(batch)
+
+
+def _stacked(batch: list[tuple[str, Uint8, Uint8]]) -> tuple[list[str], Uint8, Uint8]:
+    keys, originals, reconstructions = zip(*batch, strict=True)
+    return list(keys), np.stack(originals), np.stack(reconstructions)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,228 @@
+"""Measured rows as report, tables and page read and compare them, whatever the kind of their reconstructor.
+
+A row is measured in cases (see `reports/measured/<row>/<case>/`), and so are the baselines of an observation: there
+the case is the method. Of frames, the first part of a case is the level: `heavy`, `heavy/telea`.
+"""
+
+import csv
+import importlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from afterimage.core import layout
+from afterimage.core.errors import AfterimageError
+from afterimage.evaluation.metrics import Interval, MetricsRow, bootstrap
+
+
+class Metric(NamedTuple):
+    """How a metric is shown."""
+
+    heading: str
+    digits: int
+    higher_is_better: bool | None
+    """None: a property of the result, of which neither more nor less is better."""
+
+
+METRICS = {
+    "psnr": Metric("PSNR in dB", 2, True),
+    "ssim": Metric("SSIM", 3, True),
+    "mse": Metric("MSE", 5, False),
+    "lpips": Metric("LPIPS", 4, False),
+    "lpips_untrained": Metric("lpips_untrained", 4, False),
+    "feature_error": Metric("Feature error", 5, False),
+    "rmse": Metric("RMSE", 4, False),
+    **{
+        f"{region}_{name}": Metric(f"{region} {heading}", digits, higher)
+        for region in ("hole", "band")
+        for name, (heading, digits, higher) in {
+            "rmse": ("RMSE", 4, False),
+            "mse": ("MSE", 5, False),
+            "psnr": ("PSNR", 2, True),
+            "ssim": ("SSIM", 3, True),
+            "lpips": ("LPIPS", 4, False),
+            "lpips_untrained": ("lpips_untrained", 4, False),
+        }.items()
+    },
+    "bits": Metric("bits/dim, hole", 2, False),
+    "bits_whole": Metric("bits/dim, whole", 2, False),
+    "histogram_bits": Metric("bits/dim of a histogram, hole", 2, None),
+    "histogram_bits_whole": Metric("bits/dim of a histogram, whole", 2, None),
+    "coverage": Metric("coverage", 3, None),
+    "spread": Metric("spread", 3, None),
+    "missing": Metric("share missing", 3, None),
+    "steps": Metric("steps", 0, None),
+    "converged": Metric("converged", 2, None),
+}
+"""In the order of tables. A reconstructor may tell other numbers too, see `Result.intervals`."""
+
+MAIN = {"features": "psnr", "holes": "hole_psnr", "frames": "psnr"}
+"""The metric that rows of a kind of observation are ranked by, in dB."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of a row, or of a baseline, in one case."""
+
+    kind: str
+    """Of the observation."""
+    row: str
+    """The row; of a baseline, the observation."""
+    case: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}/{self.case}"
+
+    @property
+    def folder(self) -> Path:
+        return layout.measured(self.row) / self.case
+
+    @property
+    def reconstructions(self) -> Path:
+        return layout.reconstructions(self.row) / self.case
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Means with their intervals: known metrics in the order of METRICS, then those that only this row has."""
+        data = read_json(self.folder / "intervals.json")["metrics"]
+        return {name: Interval(**data[name]) for name in dict.fromkeys([*METRICS, *data]) if name in data}
+
+    @cached_property
+    def images(self) -> dict[str, dict[str, str]]:
+        """The lines of images.csv by key."""
+        return {line["key"]: line for line in read_csv(self.folder / "images.csv")}
+
+    @cached_property
+    def groups(self) -> list[str]:
+        return [line["group"] for line in self.images.values()]
+
+    def column(self, metric: str, keys: Sequence[str]) -> list[float]:
+        return [float(self.images[key][metric]) for key in keys]
+
+    def on(self, other: "Result", metrics: MetricsRow) -> "Result":
+        """This result on the images of another one, for a comparison.
+
+        Raises:
+            AfterimageError: some of those were not measured here.
+        """
+        if set(other.images) == set(self.images):
+            return self
+        if not set(other.images) < set(self.images):
+            raise AfterimageError(f"{other.name} and {self.name}: measured on different images; run `dvc repro`")
+        return Excerpt(self.kind, self.row, self.case, tuple(other.images), metrics)
+
+
+@dataclass(frozen=True)
+class Excerpt(Result):
+    """A result on some of the images that it was measured on."""
+
+    keys: tuple[str, ...]
+    metrics: MetricsRow
+
+    @cached_property
+    def images(self) -> dict[str, dict[str, str]]:
+        every = Result(self.kind, self.row, self.case).images
+        return {key: every[key] for key in self.keys}
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        names = Result(self.kind, self.row, self.case).intervals
+        samples, seed = self.metrics.bootstrap, self.metrics.seed
+        return {name: bootstrap(self.column(name, self.keys), self.groups, samples, seed) for name in names}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method that learns nothing, as measured."""
+
+    method: str
+    result: Result
+
+
+def cases(row: str, first: Sequence[str] = ()) -> list[str]:
+    """The cases that a row was measured in; those that begin with a part in `first` in the order of these.
+
+    They are listed from the row's own folder, which DVC empties before the row is measured, so none is stale.
+
+    Raises:
+        AfterimageError: the row was not measured.
+    """
+    folder = layout.measured(row)
+    found = [path.parent.relative_to(folder).as_posix() for path in folder.rglob("intervals.json")]
+    if not found:
+        raise AfterimageError(f"{folder}: nothing is measured there; `dvc repro` measures what the rows need")
+    order = {part: place for place, part in enumerate(first)}
+    return sorted(found, key=lambda case: (order.get(case.partition("/")[0], len(order)), case))
+
+
+def methods(kind: str) -> Mapping[str, str]:
+    """What the baselines of a kind of observation do, in a line each, by name."""
+    found: Mapping[str, str] = importlib.import_module(f"afterimage.evaluation.{kind}").METHODS
+    return found
+
+
+def best_of(baselines: Sequence[Baseline], metric: str) -> Baseline | None:
+    """The first of the baselines with the best mean of a metric; None where none has it."""
+    having = [baseline for baseline in baselines if metric in baseline.result.intervals]
+    return max(having, key=lambda baseline: _rank(baseline.result, metric), default=None)
+
+
+def best_result(results: Sequence[Result], metric: str) -> Result | None:
+    """The first of the results with the best mean of a metric; None where none has it."""
+    having = [result for result in results if metric in result.intervals]
+    return max(having, key=lambda result: _rank(result, metric), default=None)
+
+
+def beaten_by(result: Result, rival: Result, metric: str) -> bool:
+    """Whether a rival's mean of a metric is the better one."""
+    return _rank(rival, metric) > _rank(result, metric)
+
+
+def gain(row: Result, baseline: Result, metrics: MetricsRow, metric: str = "psnr") -> Interval:
+    """What a row has over a baseline, image by image, which is steadier than either alone.
+
+    Raises:
+        AfterimageError: they were measured on different images.
+    """
+    keys = list(row.images)
+    if set(keys) != set(baseline.images):
+        raise AfterimageError(f"{row.name} and {baseline.name}: measured on different images; run `dvc repro`")
+    differences = np.subtract(row.column(metric, keys), baseline.column(metric, keys))
+    return bootstrap(differences, row.groups, samples=metrics.bootstrap, seed=metrics.seed)
+
+
+def shown_value(interval: Interval, digits: int, signed: bool = False) -> dict[str, str]:
+    """An interval's parts as pages print them."""
+    mean, low, high = (
+        f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in interval
+    )
+    return {"mean": mean, "low": low, "high": high}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise AfterimageError(f"{path}: not JSON: {error}") from None
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AfterimageError(f"{path}: there is no such file; `dvc repro` writes what the rows need") from None
+
+
+def _rank(result: Result, metric: str) -> float:
+    return result.intervals[metric].mean * (1 if METRICS[metric].higher_is_better else -1)

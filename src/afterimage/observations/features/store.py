@@ -1,0 +1,202 @@
+"""The feature store: features of each layer beside the images that they came from, joined by key."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from afterimage.core import images, outputs, shards
+from afterimage.core.arrays import SCALE, from_npy, restored
+from afterimage.core.errors import ParamsError, ShardError
+from afterimage.observations import Given
+from afterimage.observations.features import Features
+from afterimage.observations.features.encoders import Encoder
+
+BATCH = 32
+"""Images a forward pass where features are computed when they are needed."""
+ENCODER = "encoder.safetensors"
+"""The encoder, cut off after the layer, beside its features, and beside a model that decodes them."""
+
+
+class Stored:
+    """The features of one or more layers that a reconstructor observes.
+
+    Args:
+        folder: of one layer, or of an encoder.
+        settings: those of the reconstructor's row; its `layers` are read where the folder holds several.
+
+    Raises:
+        ShardError: there are no such features.
+        ParamsError: `folder` holds several layers, and the row does not say which.
+    """
+
+    def __init__(self, folder: Path, shards_dir: Path, settings: Mapping[str, Any]):
+        layers: Sequence[str] | None = settings.get("layers")
+        single = (folder / "index.json").is_file()
+        if not single and not layers:
+            raise ParamsError(f"{folder}: expected the folder of a layer, or `layers` of it in the row")
+        self.folders = [folder] if single else [folder / layer for layer in layers or ()]
+        self.shards_dir = shards_dir
+        self.indices = [shards.load_index(each) for each in self.folders]
+        self.layers = [str(index["layer"]) for index in self.indices]
+        if layers and self.layers != list(layers):
+            raise ParamsError(f"{folder}: holds {', '.join(self.layers)}, but the row has layers: {list(layers)}")
+        self.index = self.indices[0]
+        self.size: int = self.index["size"]
+
+    @property
+    def carried(self) -> list[Path]:
+        """Files that a trained model needs beside it: the encoder up to the deepest layer."""
+        return [max((each / ENCODER for each in self.folders), key=lambda path: path.stat().st_size)]
+
+    def encoder(self) -> Encoder:
+        """The encoder that these features are of."""
+        return _encoder(self.indices, self.carried[0])
+
+    @cached_property
+    def _computing(self) -> Encoder | None:
+        return None if all(index.get("stored", True) for index in self.indices) else self.encoder()
+
+    def pairs(self, split: str) -> "FeaturePairs":
+        """Features and images of a split by position, for training."""
+        return FeaturePairs(self.folders, self.shards_dir, split, self._computing)
+
+    def cases(self) -> list[str]:
+        return ["test"]
+
+    def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
+        pairs = self.pairs(case)
+        chosen = [place for place, key in enumerate(pairs.keys) if keys is None or key in set(keys)]
+        for start in range(0, len(chosen), batch):
+            places = chosen[start : start + batch]
+            names = [pairs.keys[place] for place in places]
+            observation = Features(names, (self.size, self.size), pairs.features(places))
+            yield Given(names, observation, pairs.pixels(places))
+
+
+def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:
+    """The encoder in a folder of features or of a model; `indices` are those of the layers that are wanted.
+
+    Raises:
+        WeightsError: it is not there, or does not fit.
+    """
+    return _encoder(indices, folder / ENCODER)
+
+
+def _encoder(indices: Sequence[Mapping[str, Any]], path: Path) -> Encoder:
+    found = Encoder(indices[0]["arch"], [index["layer"] for index in indices])
+    found.load(path)
+    return found
+
+
+def fitting(layer: str, values: Tensor, dtype: str) -> Tensor:
+    """Features `[N, C, h, w]` in a float type.
+
+    Raises:
+        ShardError: they are past its range, or not finite.
+    """
+    kind: torch.dtype = getattr(torch, dtype)
+    flat = values.permute(0, 2, 3, 1).reshape(-1)  # in memory's order: on four dimensions it takes 18 times as long
+    low, high = (float(bound) for bound in torch.aminmax(flat))
+    limit = torch.finfo(kind).max
+    if not -limit <= low <= high <= limit:  # nor if one is NaN
+        raise ShardError(
+            f"{layer}: features from {low:.4g} to {high:.4g} do not fit into {dtype}"
+            + ("; set dtype: float32" if kind == torch.float16 else "")
+        )
+    return values.to(dtype=kind, memory_format=torch.contiguous_format)
+
+
+class FeaturePairs:
+    """The features of one or more layers with the images they came from, by position.
+
+    Args:
+        layers: folders of the feature store, one a layer.
+        shards_dir: the image shards.
+        encoder: computes the features where they are not stored, as `encoder_of` gives it; not used where they are.
+
+    Raises:
+        ShardError: the folders do not hold the same keys in the same order, or features that are not stored are of
+            other images or have no encoder.
+    """
+
+    def __init__(self, layers: Sequence[Path], shards_dir: Path, split: str, encoder: Encoder | None = None):
+        self.images = shards.Table(shards_dir, split)
+        self.encoder: Encoder | None = None
+        self.layers: list[shards.Table] = []
+        self.scales: list[shards.Table | None] = []
+        self._indices = [shards.load_index(folder) for folder in layers]
+        for folder, index in zip(layers, self._indices, strict=True):
+            if index.get("stored", True):
+                self._open(folder, index, shards_dir, split)
+            elif encoder is None:
+                raise ShardError(f"{folder}: these features are not stored, and there is no encoder to compute them")
+            elif index["images"] != outputs.sha256(shards_dir / "index.json"):
+                raise ShardError(f"{folder}: features of another version of {shards_dir}; run dvc repro")
+            else:
+                self.encoder = encoder
+
+    def _open(self, folder: Path, index: shards.Index, shards_dir: Path, split: str) -> None:
+        table = shards.Table(folder, split)
+        if table.keys != self.images.keys:
+            pairs = zip(table.keys, self.images.keys, strict=False)
+            first = next((pair for pair in pairs if pair[0] != pair[1]), (len(table), len(self.images)))
+            raise ShardError(f"{folder}: {split} does not match {shards_dir}: found {first[0]}, expected {first[1]}")
+        self.layers.append(table)
+        self.scales.append(shards.Table(folder, split, SCALE) if index.get("dtype") == "uint8" else None)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def keys(self) -> list[str]:
+        return self.images.keys
+
+    def layer(self, place: int, positions: Sequence[int]) -> Tensor:
+        """Features `[N, C, h, w]` of one layer, in the precision that is on disk; float32 for 8 bits."""
+        if self.encoder is not None:
+            return self.features(positions)[place]
+        values = [_array(self.layers[place], position) for position in positions]
+        scales = self.scales[place]
+        if scales is not None:
+            pairs = zip(values, positions, strict=True)
+            values = [restored(codes, _array(scales, position)) for codes, position in pairs]
+        return torch.from_numpy(np.stack(values))
+
+    def features(self, positions: Sequence[int]) -> list[Tensor]:
+        """The features of every layer."""
+        if self.encoder is None:
+            return [self.layer(place, positions) for place in range(len(self.layers))]
+        device = next(self.encoder.buffers()).device
+        batches = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
+        computed = [self._computed(images.to_tensor(self.pixels(batch)).to(device)) for batch in batches]
+        return [torch.cat(layer).cpu() for layer in zip(*computed, strict=True)]
+
+    def observe(self, batch: Mapping[str, Any]) -> list[Tensor]:
+        """The features of a training batch: those that it holds, or computed from its images where they are."""
+        return batch["features"] if self.encoder is None else self._computed(batch["images"])
+
+    def _computed(self, pixels: Tensor) -> list[Tensor]:
+        assert self.encoder is not None
+        with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+            features = self.encoder.to(pixels.device)(pixels)
+        return [fitting(index["layer"], features[index["layer"]], index["dtype"]) for index in self._indices]
+
+    def pixels(self, positions: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """The images, 8-bit `[N, H, W, 3]`."""
+        return np.stack([np.asarray(images.decode(self.images.bytes(i))) for i in positions])
+
+    def __getitems__(self, positions: list[tuple[int, int]]) -> dict[str, Any]:
+        """A training batch: `images` as float32 `[N, 3, H, W]` in [0, 1], and `features` where they are stored."""
+        places = [position for _, position in positions]
+        stored = {"features": self.features(places)} if self.encoder is None else {}
+        return {**stored, "images": images.to_tensor(self.pixels(places))}
+
+
+def _array(table: shards.Table, position: int) -> npt.NDArray[Any]:
+    return from_npy(table.bytes(position), table.keys[position])

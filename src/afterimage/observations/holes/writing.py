@@ -1,0 +1,69 @@
+"""Storing the fixed masks of validation and test images, behind a gate."""
+
+from itertools import islice, repeat
+from pathlib import Path
+
+from PIL import Image
+
+from afterimage.core import images, outputs, shards
+from afterimage.core.errors import AfterimageError
+from afterimage.observations.holes import masks
+from afterimage.observations.holes.row import Row, draw
+from afterimage.observations.holes.store import is_paired, of_pair
+from afterimage.validation import checks
+
+FIXED = ("val", "test")
+"""The splits whose masks are stored."""
+
+
+def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) -> None:
+    """Store the fixed masks of the validation and test samples of image shards, in tars of the same names.
+
+    Args:
+        name: of the row.
+
+    Raises:
+        ShardError: the image shards are not whole.
+        HoleError: as for `draw`.
+        CheckError: a stored mask does not fit its image; nothing is left at `out_dir`.
+    """
+    report.unlink(missing_ok=True)
+    index = shards.load_index(shards_dir)
+    size = index["size"]
+    paired = is_paired(row, index, shards_dir)
+    written: dict[str, list[shards.Shard]] = {}
+    with outputs.folder(out_dir) as folder:
+        for split in FIXED:
+            samples = shards.read(shards_dir, split)
+            inputs = shards.read(shards_dir, split, shards.INPUT) if paired else repeat((None, None, None))
+            written[split] = []
+            for shard in index["splits"][split]["shards"]:
+                path = folder / shard["name"]
+                with shards.writer(path) as put:
+                    for (key, data, _), (_, cover, _) in islice(zip(samples, inputs, strict=False), shard["samples"]):
+                        mask = draw(row, key, None, size, size) if cover is None else of_pair(cover, data, key)
+                        put(f"{key}.png", images.encode_png(Image.fromarray(mask)))
+                written[split].append(shards.describe(path, shard["samples"]))
+        about = {
+            "observation": name,
+            "kind": row.kind,
+            "row": row.model_dump(),
+            "dataset": index["dataset"],
+            "size": size,
+            "missing": "white",
+            "images": outputs.sha256(shards_dir / "index.json"),
+            **({"file": outputs.sha256(Path(row.path))} if Path(row.path).is_file() else {}),
+        }
+        shards.write_index(folder, about, written)
+        gate = checks.check_fixed(f"holes/{name}", folder, shards_dir, FIXED, _fault)
+    outputs.write_json(report, {"gates": [gate]})
+
+
+def _fault(stored: bytes, image: bytes) -> str | None:
+    """What is wrong with a stored mask; None: nothing."""
+    width, height = images.open_header(image).size
+    try:
+        masks.check(masks.read(stored, "mask", missing="white"), height, width, "mask")
+    except AfterimageError as error:
+        return str(error)
+    return None

@@ -1,0 +1,108 @@
+"""Searches as reconstructors: `optimisation` from the features alone, `hybrid` from what a decoder makes of them.
+
+The decoder itself is measured beside them, on the same images.
+"""
+
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from afterimage import reconstructors
+from afterimage.core import images, outputs
+from afterimage.core.errors import ParamsError, ShardError
+from afterimage.core.images import Uint8
+from afterimage.observations.features import Features
+from afterimage.observations.features.encoders import Encoder
+from afterimage.reconstructors import Reconstruction, Reconstructor
+from afterimage.reconstructors.inversion import descent, parametrisations, priors, search
+from afterimage.reconstructors.inversion.checkpoint import Checkpoint
+from afterimage.reconstructors.inversion.row import InversionRow
+from afterimage.reconstructors.inversion.search import Inverter
+from afterimage.training.models import Model
+
+ERROR = "feature_error"
+
+
+class Start(Reconstructor):
+    """A trained decoder, whose answers searches start from.
+
+    Raises:
+        ParamsError: it reads other layers than the search.
+        ShardError: it was trained on features from other weights.
+    """
+
+    def __init__(self, model: Model, row: InversionRow, encoder: Encoder):
+        found = reconstructors.load(model.project, row.decoder, model.device.type)  # type: ignore[arg-type]
+        self.folder = found.folder
+        where = f"{model.card['row']}.decoder: {row.decoder!r}"
+        if found.row.observation != row.observation:
+            raise ParamsError(f"{where} decodes {found.row.observation}, expected {row.observation}")
+        if found.card["given"][0]["weights"] != model.given[0]["weights"]:
+            raise ShardError(f"{where} was trained on features from other weights; run dvc repro")
+        self.decode = next(iter(found.reconstructors.values()))
+        self.layer, self.row, self.encoder = model.given[0]["layer"], row, encoder
+
+    def __call__(self, given: Features) -> Reconstruction:
+        return Reconstruction(self.begin(given))
+
+    def begin(self, given: Features) -> Tensor:
+        parts = [Features(given.keys, given.size, [part]) for part in given.layers[0].float().split(8)]
+        # The search needs slopes, which a tensor of inference mode cannot have
+        return torch.cat([self.decode(part).images for part in parts]).clone()
+
+    def score(self, given: Features, originals: Uint8, rebuilt: Uint8) -> Mapping[str, npt.NDArray[np.float64]]:
+        return _errors(Inverter(self.encoder, self.layer, self.row, given.size), given, rebuilt)
+
+
+class Searching(Reconstructor):
+    """A search.
+
+    Args:
+        name: of the search, in the checkpoint and beside the bar.
+        start: whose answer it starts from; None: from the features alone.
+    """
+
+    def __init__(self, name: str, model: Model, row: InversionRow, encoder: Encoder, start: Start | None):
+        self.name, self.model, self.row, self.encoder, self.start = name, model, row, encoder, start
+        self.layer: str = model.given[0]["layer"]
+
+    def __call__(self, given: Features) -> Reconstruction:
+        inverter = Inverter(self.encoder, self.layer, self.row, given.size)
+        starts = None if self.start is None else self.start.begin(given)
+        checkpoint = Checkpoint(self._state(), self._identity(given))
+        found = inverter(given.keys, given.layers[0], starts, checkpoint, f"{self.model.card['row']} {self.name}")
+        checkpoint.forget()
+        if hasty := sum(not one.converged for one in found):
+            tqdm.write(f"{self.name}: {hasty} of {len(found)} searches not converged after {self.row.steps} steps")
+        values = {
+            "steps": [float(one.steps) for one in found],
+            "converged": [float(one.converged) for one in found],
+        }
+        return Reconstruction(torch.stack([one.image for one in found]), values=values)
+
+    def score(self, given: Features, originals: Uint8, rebuilt: Uint8) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The feature error of the 8-bit image that is kept."""
+        return _errors(Inverter(self.encoder, self.layer, self.row, given.size), given, rebuilt)
+
+    def _state(self):  # type: ignore[no-untyped-def]
+        return None if self.model.state is None else self.model.state / f"{self.name}.pt"
+
+    def _identity(self, given: Features) -> Mapping[str, object]:
+        """All that the result depends on, the code among it."""
+        start = None if self.start is None else outputs.sha256(self.start.folder / "model.safetensors")
+        return {
+            "card": dict(self.model.card),
+            "keys": list(given.keys),
+            "start": start,
+            "code": [inspect.getsource(module) for module in (search, descent, parametrisations, priors)],
+        }
+
+
+def _errors(inverter: Inverter, given: Features, rebuilt: Uint8) -> Mapping[str, npt.NDArray[np.float64]]:
+    errors = inverter.errors(images.to_tensor(rebuilt), given.layers[0])
+    return {ERROR: errors.double().cpu().numpy()}
