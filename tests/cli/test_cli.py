@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from toys import call
 
-from afterimage.cli import main
+from afterimage.cli import main, options
 from afterimage.cli.main import COMMANDS
 
 HEAVY = ("'torch'", "'numpy'", "'PIL'", "'pydantic'", "'matplotlib'", "'ruamel'")
@@ -232,12 +232,10 @@ def completions(words: list[str], incomplete: str) -> list[str]:
         "COMP_CWORD": str(1 + len(words)),
     }
     done = CliRunner().invoke(main, [], env=environment, prog_name="afterimage")
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
-def test_names_of_commands_and_rows_complete(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_of_commands_and_rows_complete(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     assert completions([], "re") == ["reconstruct", "restore"]
     assert completions(["reconstruct"], "") == ["mine", "search"]
@@ -253,7 +251,8 @@ def test_names_of_commands_and_rows_complete(
 
 
 def test_completion_is_cheap(project: Path) -> None:
-    program = "import sys; from afterimage.cli import main\ntry: main()\nfinally: print(sorted(sys.modules))"
+    begin = "import sys; from afterimage.cli import main"
+    program = f"{begin}\ntry: main(prog_name='afterimage')\nfinally: print(sorted(sys.modules))"
     environment = {**os.environ, "_AFTERIMAGE_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
     environment["COMP_WORDS"] = "afterimage restore "
     run = [sys.executable, "-c", program]
@@ -267,3 +266,17 @@ def test_known_pixels_and_results_are_the_rows(project: Path, photos: Path, tmp_
     assert call("restore", "negative", photos / "a.png", "-o", "x.png", "--project", project)[0] == 0
     found = np.asarray(Image.open(tmp_path / "x.png"))
     assert np.array_equal(found, 255 - np.asarray(Image.open(photos / "a.png")))
+
+
+def test_bars_and_what_is_said_beside_them_are_back_after_a_quiet_command(capsys: pytest.CaptureFixture[str]) -> None:
+    from tqdm import tqdm
+
+    with options.progress(True):
+        assert list(tqdm(range(3), desc="bar")) == [0, 1, 2]
+        tqdm.write("words")
+    assert capsys.readouterr() == ("", "")
+    with options.progress(False):
+        assert list(tqdm(range(3), desc="bar")) == [0, 1, 2]
+    tqdm.write("words")
+    said = capsys.readouterr()
+    assert "bar" in said.err and said.out == "words\n"

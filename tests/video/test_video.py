@@ -3,26 +3,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import pictures
 import pytest
-from click.testing import CliRunner
+from clips import clip, decoded, scene
 
 from afterimage import video
-from afterimage.cli.main import main
-from afterimage.core import layout
 from afterimage.core.errors import VideoError
 from afterimage.core.images import Uint8
 from afterimage.video import clips, reading, work
 
 ABOUT = {"row": "mine"}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def brighter(frames: Uint8) -> Uint8:
@@ -31,55 +26,6 @@ def brighter(frames: Uint8) -> Uint8:
 
 def same(frames: Uint8) -> Uint8:
     return frames
-
-
-def scene(count: int, width: int = 64, height: int = 48) -> list[Uint8]:
-    """A square that crosses a still picture with a little noise."""
-    random = np.random.default_rng(0)
-    ground = np.asarray(pictures.noise(width, height), dtype=np.int16) // 2 + 40
-    frames = []
-    for number in range(count):
-        frame = np.clip(ground + random.normal(0, 6, ground.shape), 0, 255).astype(np.uint8)
-        left = number * 2 % (width - 12)
-        frame[18:30, left : left + 12] = (250, 30, 30)
-        frames.append(frame)
-    return frames
-
-
-def clip(
-    path: Path,
-    frames: Iterable[Uint8],
-    times: Iterable[int] | None = None,
-    sound: str | None = None,
-    codec: str = "libx264",
-    **options: Any,
-) -> Path:
-    """A clip at 25 frames a second, or at times in milliseconds, with or without a second of sound."""
-    frames = list(frames)
-    with av.open(str(path), "w", format=options.get("form")) as container:
-        track = container.add_stream(codec, rate=25, options={"crf": "4"} if codec == "libx264" else {})
-        track.height, track.width, _ = frames[0].shape
-        track.pix_fmt = options.get("pix_fmt", "yuv444p")
-        track.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream(sound, rate=16000) if sound else None
-        for pixels, when in zip(frames, times or range(0, 40 * len(frames), 40), strict=True):
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
-            frame.pts, frame.time_base = when, Fraction(1, 1000)
-            container.mux(track.encode(frame))
-        container.mux(track.encode(None))
-        if audio is not None:
-            wave = (8000 * np.sin(np.arange(16000) / 7)).astype(np.int16)[None]
-            tone = av.AudioFrame.from_ndarray(wave, "s16", "mono")
-            tone.sample_rate = 16000
-            container.mux([*audio.encode(tone), *audio.encode(None)])
-    return path
-
-
-def decoded(path: Path) -> tuple[list[float], Uint8]:
-    """Times in seconds and frames."""
-    with av.open(str(path)) as container:
-        found = [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
-    return [when for when, _ in found], np.stack([pixels for _, pixels in found])
 
 
 def restore(path: Path, out: Path, restorer: video.Restore = same, **options: Any) -> video.Outcome:
@@ -297,53 +243,3 @@ def test_formats_that_cannot_hold_the_clip(tmp_path: Path) -> None:
 def test_smoothing_has_bounds(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="smooth 1: expected 0"):
         restore(tmp_path, tmp_path / "out", smooth=1.0)
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a row whose network is a filter."""
-    import torch
-
-    from afterimage.apply import restorers
-    from afterimage.core import weights
-
-    class Row:
-        def __init__(self, project: Path, row: str):
-            self.frames = brighter
-
-    monkeypatch.setattr(restorers, "RestorerRow", Row)
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "params.yaml").write_text("restorers:\n  mine: {dataset: photos}\n")
-    weights.save(root / layout.model("restorers", "mine") / "model.safetensors", {"one": torch.ones(1)}, {})
-    return root
-
-
-def call(*words: str | Path) -> tuple[int, str, str]:
-    done = CliRunner().invoke(main, ["restore", *(str(word) for word in words)])
-    code = done.exit_code if isinstance(done.exit_code, int) else 1
-    return code, done.stdout, done.stderr + (str(done.exception) if isinstance(done.exception, SystemExit) else "")
-
-
-def test_the_command(tmp_path: Path, project: Path) -> None:
-    path = clip(tmp_path / "in.mkv", scene(100))
-    out = tmp_path / "out.mkv"
-    code, text, _ = call("mine", path, "-o", out, "--smooth", "0.5", "--side-by-side", "--project", project)
-    assert code == 0
-    assert text.startswith(f"{path}: 100 frames -> {out}; flicker ")
-    code, _, text = call("mine", path, "-o", out, "--project", project)
-    assert code != 0
-    assert f"afterimage: {out}: this output is there already; --overwrite replaces it" in text
-    code, _, text = call("other", path, "-o", out, "--project", project)
-    assert "other" in text and code != 0
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    code, text, errors = call(
-        "mine", path, "-o", out, "--faces", "--no-face", "keep", "--overwrite", "--project", project
-    )
-    assert code != 0
-    assert "no face found in" in text
-    assert "breaks off after" in errors
-    picture = tmp_path / "one.png"
-    picture.write_bytes(pictures.png())
-    code, text, _ = call("mine", picture, "-o", tmp_path / "two.png", "--project", project)
-    assert (code, text) == (0, f"{picture}: 1 image -> {tmp_path / 'two.png'}\n")

@@ -17,8 +17,8 @@ def negative(frames: Uint8) -> Uint8:
 
 
 def restore(path: Path, out: Path, restorer: video.Restore = negative, **options: Any) -> video.Outcome:
-    overwrite = options.pop("overwrite", False)
-    return video.restore(path, out, restorer, {"row": "mine"}, video.Settings(**options), overwrite)
+    overwrite, ending = options.pop("overwrite", False), options.pop("ending", "")
+    return video.restore(path, out, restorer, {"row": "mine"}, video.Settings(**options), overwrite, ending)
 
 
 def pixels(path: Path) -> Uint8:
@@ -101,6 +101,25 @@ def test_a_folder_that_is_there_keeps_its_other_files(tmp_path: Path) -> None:
     restore(root, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/mine.txt").read_text() == "mine"
     assert pixels(tmp_path / "out/0.png").shape == (40, 48, 3)
+    restore(root, tmp_path / "out", ending="-mine")  # names that are not there yet
+    assert np.array_equal(pixels(tmp_path / "out/deep/last-mine.png"), pixels(tmp_path / "out/deep/last.png"))
+
+
+def test_a_folder_goes_into_the_one_that_it_lies_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+
+    def fails(frames: Uint8) -> Uint8:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(Path("in"), Path(), fails, ending="-mine")
+    restore(Path("in"), Path(), ending="-mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"{number}-mine.png" for number in range(4)),
+        "deep",
+        "in",
+    ]
 
 
 def test_faces_in_images(tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ class Measured(NamedTuple):
     ssim: float
 
 
-def load(
-    project: Path, row: str, device: "devices.Name" = "auto", changes: Mapping[str, Any] | None = None
-) -> Any:
+def load(project: Path, row: str, device: "devices.Name" = "auto", changes: Mapping[str, Any] | None = None) -> Any:
     """A row of params.yaml, to be applied: `features.Applied`, `holes.Applied` or `frames.Applied`.
 
     Args:

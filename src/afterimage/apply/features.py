@@ -63,9 +63,14 @@ class Applied:
             ImageError: the image is too small for the network.
         """
         pixels = np.asarray(image)
-        self._require(*pixels.shape[:2])
-        with torch.no_grad():
-            found = self.encoder(images.to_tensor(pixels)[None].to(self.device))
+        try:
+            with torch.no_grad():
+                found = self.encoder(images.to_tensor(pixels)[None].to(self.device))
+        except RuntimeError:
+            if self._shapes(pixels.shape[:2]) is not None:
+                raise
+            size = f"{pixels.shape[1]} x {pixels.shape[0]} px"
+            raise ImageError(f"{size} are too small for {self.layers[-1]} of {self.encoder.arch}") from None
         return [found[layer] for layer in self.layers]
 
     def rebuild(self, features: Sequence[Tensor], size: tuple[int, int] | None = None) -> Tensor:
@@ -143,16 +148,13 @@ class Applied:
 
     def _tiles(self, height: int, width: int) -> Iterator[tuple[int, int, int]]:
         """Number, top and left of each tile of an image."""
-        self._require(height, width)
+        if min(height, width) < SMALLEST:
+            raise ImageError(f"{width} x {height} px; expected at least {SMALLEST} px a side")
         number = 0
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 yield number, top, left
                 number += 1
-
-    def _require(self, height: int, width: int) -> None:
-        if min(height, width) < SMALLEST:
-            raise ImageError(f"{width} x {height} px; expected at least {SMALLEST} px a side")
 
 
 def read_features(path: Path) -> Tensor:

@@ -16,6 +16,7 @@ FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WEBP",
 }
+OPAQUE = ("BMP", "JPEG")
 QUALITY = 95
 """Of the formats that lose something."""
 
@@ -40,9 +41,9 @@ def save(image: Image.Image, path: Path) -> None:
     """
     form = form_of(path)
     if "A" in image.getbands():
-        if form == "JPEG":
-            raise ImageError(f"{path}: JPEG holds no transparency, which this image has; .png, .tif and .webp do")
-        if form in ("BMP", "WEBP"):  # neither knows grey with transparency
+        if form in OPAQUE:
+            raise ImageError(f"{path}: {form} holds no transparency, which this image has; .png, .tif and .webp do")
+        if form == "WEBP":  # it knows no grey with transparency
             image = image.convert("RGBA")
     options = {"quality": QUALITY} if form in ("JPEG", "WEBP") else {}
     with outputs.file(path) as partial:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from afterimage.reconstructors import Loaded, Reconstructor
 
 TOGETHER = 4 << 20
-"""Pixels of the frames that are restored at once, which are always one at least; it bounds the memory of long series."""
+"""Pixels of the frames that are restored at once, but at least one frame: it bounds the memory of long series."""
 
 
 class Applied:

@@ -69,8 +69,8 @@ class Applied:
             inside = np.s_[window.top : window.bottom, window.left : window.right]
             found = self._through(filled[inside], left[inside], str(number), draws)
             chosen = holes[inside]
-            filled[inside][chosen] = _enlarged(found.images, chosen.shape)[0][chosen]
             if found.samples is None:
+                filled[inside][chosen] = _enlarged(found.images, chosen.shape)[0][chosen]
                 left &= ~holes  # what is filled is known to the windows after this one
                 continue
             samples = _enlarged(found.samples[0], chosen.shape)
@@ -80,8 +80,9 @@ class Applied:
                 each[inside][chosen] = sample[chosen]
         if drawn is None:
             return Filled(Image.fromarray(filled), [], None)
+        mean = np.rint(drawn.mean(0)).astype(np.uint8)  # of the samples as they are here, enlarged and clipped
         spread = np.where(mask, (drawn / 255).std(0).mean(-1), 0).astype(np.float32)
-        return Filled(Image.fromarray(filled), [Image.fromarray(each) for each in drawn], spread)
+        return Filled(Image.fromarray(mean), [Image.fromarray(each) for each in drawn], spread)
 
     def _through(self, pixels: images.Uint8, mask: Mask, key: str, draws: Draws) -> "Reconstruction":
         """What the reconstructor makes of a window, cropped to the window's shape at the size that it was given."""

@@ -1,9 +1,9 @@
 """Submission files of box inpainting: each value of each box of each image on a line of its own.
 
 The file is a CSV with the header `id,value`. An id is `<file>_<box>_<pixel>`: the file's name as the table of boxes has
-it (see `observations.masks`), the number of the box among those of the file from 0, and the number of the value within
-the box from 0: row by row, in a row pixel by pixel, of a pixel red, green and blue. Values are in [0, 1]. Files come in
-the order of the table. Both sides are streams: one image is in memory at a time, however many there are.
+it (see `observations.holes.masks`), the number of the box among those of the file from 0, and the number of the value
+within the box from 0: row by row, in a row pixel by pixel, of a pixel red, green and blue. Values are in [0, 1]. Files
+come in the order of the table. Both sides are streams: one image is in memory at a time, however many there are.
 """
 
 import math

@@ -4,13 +4,15 @@ A preset is a file `presets/<name>.yaml` with `about`, which is for people, and 
 
 - mappings merge, key by key; any other value takes the place of the one that was there;
 - a row that is `null` goes, and with it every row that names it, as `dataset: photos` names the row `photos` of
-  `datasets`, and `features: vgg16/relu3_3` the row `vgg16` of `encoders`.
+  `datasets`, and every encoder that no observation reads any more.
 
-Comments stay with the section or the row that they stand above, in both files.
+Comments stay with the section or the row that they stand above, in both files. What was measured with the parameters
+before is moved out of the way, so that no table shows it beside rows that it is not of.
 """
 
 import io
 import re
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +20,28 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from afterimage.core import outputs, params
+from afterimage.core import layout, outputs, params
 from afterimage.core.errors import ParamsError
+from afterimage.observations import row_of
 
 Rows = dict[str, Any]
+
+NAMES = {"dataset": "datasets", "observation": "observations", "decoder": "reconstructors"}
+"""Keys of rows that name a row of another section, or a part of one."""
+NAMING = ("observations", "reconstructors", "searches")
+"""Sections whose rows name others."""
+RESULTS = (
+    "metrics",
+    "reports/measured",
+    "reports/tables",
+    "reports/figures",
+    "reports/index.html",
+    "reports/validation.html",
+    "reports/validation",
+)
+"""What a run writes of its rows beside data/."""
+ASIDE = Path(".afterimage/before-preset")
+"""Where the results of the parameters before a preset are kept."""
 
 
 class Needs(params.Row):
@@ -29,7 +49,7 @@ class Needs(params.Row):
 
     download: str
     disk: dict[str, float]
-    """By what takes it: `raw`, `shards`, `features` and so on."""
+    """By what takes it: `raw`, `shards`, `features`, `weights`."""
     memory: str
     gpu: str
     time: str
@@ -85,11 +105,14 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
     after = _overlaid(before, overlay, preset, path)
     parts = _entries(textwrap.dedent(_body(_entries(preset.read_text(encoding="utf-8"), 0)["params"])), 0)
     sections = {section: _entries(_body(text), 2) for section, text in parts.items()}
+    text = path.read_text(encoding="utf-8")
+    end = re.search(r"(^(#.*)?\n)*\Z", text, re.MULTILINE)
+    assert end is not None
     written = [
-        _section(text, after[section], before[section], sections.get(section, {}))
-        for section, text in _entries(path.read_text(encoding="utf-8"), 0).items()
+        _section(section_text, after[section], before[section], sections.get(section, {}))
+        for section, section_text in _entries(text[: end.start()], 0).items()
     ]
-    tidy = _dumped(_yaml().load("".join(written)))
+    tidy = _dumped(_yaml().load("".join(written) + end[0]))
     if (found := _plain(tidy)) != after:
         raise AssertionError(f"{preset} over {path} came out as {found}, expected {after}")
     with outputs.file(path) as partial:
@@ -97,8 +120,39 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
     return list(_changes(before, after))
 
 
-def described(name: str, about: About, changes: list[Change]) -> str:
-    """What a preset is, takes and did, for people."""
+def set_aside(project: Path) -> list[str]:
+    """Move what was measured out of a project, so that nothing shows numbers of other rows; returns what was moved.
+
+    It replaces what an earlier call moved. Each row of params.yaml gets an empty folder for its metrics: DVC warns of
+    metrics that are not there, but not of folders without any.
+    """
+    moved = [name for name in RESULTS if (project / name).exists() and not _hollow(project / name)]
+    if moved:
+        if (project / ASIDE).exists():
+            shutil.rmtree(project / ASIDE)
+        for name in moved:
+            (project / ASIDE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(project / name, project / ASIDE / name)
+    shutil.rmtree(project / "metrics", ignore_errors=True)
+    data = params.load(project / "params.yaml")
+    for section in NAMING:
+        for name, row in (data.get(section) or {}).items():
+            kind = row["kind"] if section == "observations" else row["observes"]
+            (project / layout.metrics(kind, name)).mkdir(parents=True)
+    return moved
+
+
+def _hollow(path: Path) -> bool:
+    """Whether there are only folders in a folder."""
+    return path.is_dir() and all(inside.is_dir() for inside in path.rglob("*"))
+
+
+def described(name: str, about: About, changes: list[Change], moved: list[str]) -> str:
+    """What a preset is, takes and did, for people.
+
+    Args:
+        moved: what `set_aside` returned.
+    """
     disk = ", ".join(f"{what} {size:g}" for what, size in about.needs.disk.items())
     lines = [
         ("reproduces", about.reproduces),
@@ -114,6 +168,11 @@ def described(name: str, about: About, changes: list[Change]) -> str:
     for section, *rows in changes:
         signed = [f"{sign} {row}" for sign, group in zip("+~-", rows, strict=True) for row in group]
         said.append(f"{section}: {', '.join(signed)}")
+    if moved:
+        said.append(
+            f"{', '.join(moved)} are of the parameters before and were moved to {ASIDE}; "
+            "`git checkout params.yaml metrics reports` brings them back where they are in Git."
+        )
     said.append(
         "`git diff params.yaml` shows each change, `dvc repro` builds it, `git checkout params.yaml` undoes it."
     )
@@ -135,6 +194,8 @@ def _overlaid(before: Rows, overlay: Rows, preset: Path, path: Path) -> Rows:
     after = {section: dict(rows) for section, rows in before.items()}
     gone: set[tuple[str, str]] = set()
     for section, rows in overlay.items():
+        if section in params.RENAMED:
+            raise ParamsError(f"{preset}: rows of `{section}` are now rows of {params.RENAMED[section]}")
         if section not in before or not isinstance(rows, dict):
             raise ParamsError(f"{preset}: `{section}` is no section of {path} with rows")
         for row, value in rows.items():
@@ -145,7 +206,7 @@ def _overlaid(before: Rows, overlay: Rows, preset: Path, path: Path) -> Rows:
                 )
             if value is None and isinstance(before[section][row], dict):
                 gone.add((section, row))
-        after[section] = _merged(before[section], rows)
+        after[section] = params.merged(before[section], rows)
     while gone:
         for section, row in gone:
             del after[section][row]
@@ -153,27 +214,30 @@ def _overlaid(before: Rows, overlay: Rows, preset: Path, path: Path) -> Rows:
             (section, row)
             for section, rows in after.items()
             for row, value in rows.items()
-            if isinstance(value, dict) and any(_missing(value, named, after, before) for named in before)
+            if section in NAMING and _missing(value, after, before)
         }
+    kept = _encoders(after) | set(overlay.get("encoders", {}))
+    for row in _encoders(before) - kept:
+        after["encoders"].pop(row, None)
     return after
 
 
-def _merged(old: Rows, new: Rows) -> Rows:
-    both = {
-        key: _merged(old[key], value) if isinstance(value, dict) and isinstance(old.get(key), dict) else value
-        for key, value in new.items()
-    }
-    return {**old, **both}
+def _missing(row: Rows, after: Rows, before: Rows) -> bool:
+    """Whether a row names a row that was there and is no more."""
+    named = [(section, row_of(row[key])) for key, section in NAMES.items() if isinstance(row.get(key), str)]
+    named += [("encoders", name) for name in _encoder(row)]
+    return any(name in before.get(section, {}) and name not in after[section] for section, name in named)
 
 
-def _missing(row: Rows, section: str, after: Rows, before: Rows) -> bool:
-    """Whether a row names a row of a section that was there and is no more."""
-    named = row.get(section, row.get(section.removesuffix("s")))
-    if section == "encoders" and named is None:
-        named = row.get("features")
-    if not isinstance(named, str):
-        return False
-    return named.partition("/")[0] in before[section] and named.partition("/")[0] not in after[section]
+def _encoders(data: Rows) -> set[str]:
+    """The encoders whose weights some observation reads."""
+    return {name for row in data.get("observations", {}).values() for name in _encoder(row)}
+
+
+def _encoder(row: Rows) -> list[str]:
+    """The encoder whose weights a row reads, if it does."""
+    path = Path(str(row.get("path")))
+    return [path.stem] if path == layout.weights(path.stem) else []
 
 
 def _changes(before: Rows, after: Rows) -> Iterator[Change]:
@@ -207,6 +271,8 @@ def _entries(text: str, indent: int) -> Rows:
         else:
             entries[key] += above + line
             above = ""
+    if key is not None:
+        entries[key] += above
     return entries
 
 
@@ -223,15 +289,26 @@ def _section(text: str, after: Rows, before: Rows, new: dict[str, str]) -> str:
         return text
     body = _body(text)
     head = text[: len(text) - len(body)]
+    line = head.rstrip("\n").rpartition("\n")[2]
+    key, _, rest = line.partition(":")
+    if rest.strip().startswith("{") and before:
+        return head.removesuffix(f"{line}\n") + _flow(f"{line}\n{body}", key, after)
     old = _entries(body, 2)
     rows = [
         old[row] if row in old and before[row] == value else _row(old.get(row), new.get(row), row, value)
         for row, value in after.items()
     ]
-    line = head.rstrip("\n").rpartition("\n")[2]
-    key = line.partition(":")[0]
     head = head.removesuffix(f"{line}\n") + (f"{key}:\n" if rows else f"{key}: {{}}\n")
     return head + "".join(rows)
+
+
+def _flow(text: str, section: str, after: Rows) -> str:
+    """The text of a section in one `{...}` with other values."""
+    entry = _yaml().load(text)
+    for row in [row for row in entry[section] if row not in after]:
+        del entry[section][row]
+    _put(entry[section], after)
+    return _dumped(entry)
 
 
 def _row(old: str | None, new: str | None, row: str, value: Any) -> str:

@@ -8,7 +8,7 @@ What a row says itself goes first.
 Reading goes through ruamel.yaml, as DVC's does, so that both see the same values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -27,6 +27,8 @@ RENAMED = {
     "degradations": "`observations` with `kind: frames`",
 }
 """Sections of earlier versions, and what their rows are called now."""
+MEASURED = ("observations", "reconstructors", "searches")
+"""Sections whose rows have folders in the same places, such as `metrics`, so that no two may have one name."""
 
 
 class Row(BaseModel):
@@ -48,7 +50,8 @@ def load(path: Path) -> Values:
     """Read a parameter file as plain data.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, is not a mapping, or has sections of an earlier version.
+        ParamsError: the file is missing, is not YAML, is not a mapping, has sections of an earlier version, or two
+            rows of one name that would share a folder.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
@@ -65,7 +68,21 @@ def load(path: Path) -> Values:
     if old := [name for name in RENAMED if name in data]:
         renamed = "; ".join(f"rows of `{name}` are now rows of {RENAMED[name]}" for name in old)
         raise ParamsError(f"{path}: {renamed}; docs/upgrading.md has an example of each")
+    _check_names(data, path)
     return data
+
+
+def _check_names(data: Values, path: Path) -> None:
+    first: dict[str, str] = {}
+    for section in MEASURED:
+        rows = data.get(section)
+        for name in rows if isinstance(rows, dict) else ():
+            if name in first:
+                raise ParamsError(
+                    f"{path}: `{section}` has a row `{name}`, and so has `{first[name]}`: their results lie in folders "
+                    f"of that name, so rows of {', '.join(MEASURED[:-1])} and {MEASURED[-1]} need names of their own"
+                )
+            first[name] = section
 
 
 def section(path: Path, name: str, row_type: type[R]) -> dict[str, R]:
@@ -140,13 +157,23 @@ def _section(data: Values, path: Path, name: str) -> Values:
     return data[name]
 
 
-def _typed(path: Path, where: str, value: Any, row_type: type[R], data: Values) -> R:
+def typed(where: str, value: Any, row_type: type[R], place: Callable[[list[str]], str] | None = None) -> R:
+    """A value as a row.
+
+    Args:
+        where: it comes from, for messages.
+        place: names the value in the message, given its keys within the row.
+
+    Raises:
+        ParamsError: a key is unknown, missing or of the wrong type; the text names the first.
+    """
     row_type = row_type.kind_of(value)
     try:
         return row_type.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = _place(where, [str(part) for part in first["loc"]], data)
+        keys = [str(part) for part in first["loc"]]
+        name = place(keys) if place else ".".join(keys)
         if first["type"] == "extra_forbidden":
             problem = f"unknown key; the keys are {_listed(row_type.model_fields)}"
         elif first["type"] == "missing":
@@ -156,7 +183,11 @@ def _typed(path: Path, where: str, value: Any, row_type: type[R], data: Values) 
             problem = f"{first['input']!r}: {text[:1].lower()}{text[1:]}"
         more = error.error_count() - 1
         rest = f" (and {more} more like it)" if more else ""
-        raise ParamsError(f"{path}: `{name}`: {problem}{rest}") from None
+        raise ParamsError(": ".join(part for part in (where, name and f"`{name}`", problem + rest) if part)) from None
+
+
+def _typed(path: Path, where: str, value: Any, row_type: type[R], data: Values) -> R:
+    return typed(str(path), value, row_type, lambda keys: _place(where, keys, data))
 
 
 def _place(where: str, keys: list[str], data: Values) -> str:

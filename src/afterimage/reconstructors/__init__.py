@@ -162,7 +162,8 @@ def load(
     typed = row(path, name)
     kind = kind_of(typed)
     if changes:
-        typed = kind.Row.model_validate({**typed.model_dump(), **changes})
+        where = f"{path}: `{SECTIONS[1]}.{name}` with {', '.join(f'{key}={value}' for key, value in changes.items())}"
+        typed = params.typed(where, {**typed.model_dump(), **changes}, kind.Row)
     folder = project / layout.observation(typed.observation)
     card = models.card(name, typed, [shards.load_index(folder)])
     return Loaded(typed, card, folder, kind.load(models.Model(folder, card, project, chosen, state)))

@@ -4,6 +4,7 @@ The decoder itself is measured beside them, on the same images.
 """
 
 import inspect
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -78,8 +79,10 @@ class Searching(Reconstructor):
         found = inverter(given.keys, given.layers[0], starts, checkpoint, f"{self.model.card['row']} {self.name}")
         checkpoint.forget()
         if hasty := sum(not one.converged for one in found):
-            tqdm.write(f"{self.name}: {hasty} of {len(found)} searches not converged after {self.row.steps} steps")
+            text = f"{self.name}: {hasty} of {len(found)} searches not converged after {self.row.steps} steps"
+            tqdm.write(text, file=sys.stderr)
         values = {
+            ERROR: [one.error for one in found],
             "steps": [float(one.steps) for one in found],
             "converged": [float(one.converged) for one in found],
         }

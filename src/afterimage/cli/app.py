@@ -1,0 +1,23 @@
+"""`afterimage app`: the web page."""
+
+from pathlib import Path
+
+import click
+
+from afterimage.cli import options
+
+
+@click.command("app")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Any other than loopback shows the page to the network, and asks for no password.",
+)
+@options.project
+def command(port: int, address: str, project: Path) -> None:
+    """Open the web page: what the rows make of pictures of your own."""
+    from afterimage.app import server
+
+    server.serve(project, address, port)

@@ -1,0 +1,95 @@
+"""`afterimage restore`: clips beside images and folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pictures
+import pytest
+import toys
+from clips import clip, decoded, scene
+from PIL import Image
+
+from afterimage.video import work
+
+
+class Interrupted(toys.Negative):
+    """Is interrupted the third time that it is asked."""
+
+    def __call__(self, given: object) -> object:  # type: ignore[override]
+        if len(self.given) == 2:
+            self.given.append(given)
+            raise KeyboardInterrupt
+        return super().__call__(given)
+
+
+toys.OBSERVES[Interrupted] = "frames"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return toys.project(tmp_path / "project", monkeypatch, {"mine": toys.Negative(), "interrupted": Interrupted()})
+
+
+def test_a_clip(project: Path) -> None:
+    ask = toys.caller("restore", "mine", project)
+    path = clip(Path("in.mkv"), scene(40))
+    code, said, error = ask(path, "-o", "out.mkv", "--smooth", "0.5", "--side-by-side")
+    assert code == 0
+    assert said.startswith("in.mkv: 40 frames -> out.mkv; flicker ")
+    assert decoded(Path("out.mkv"))[1].shape == (40, 48, 128, 3)
+    code, _, error = ask(path, "-o", "out.mkv")
+    assert (code, error) == (1, "afterimage: out.mkv: this output is there already; --overwrite replaces it\n")
+    code, _, error = ask(path, "-o", "out.png")
+    assert code == 1
+    assert "a clip is written as .mp4" in error
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code, said, error = ask(path, "-o", "out.mkv", "--faces", "--no-face", "keep", "--overwrite")
+    assert code == 1
+    assert "no face found in" in said
+    assert "in.mkv: breaks off after" in error and error.endswith("not all of it could be read as it should be\n")
+
+
+def test_clips_images_and_folders_in_one_go(project: Path) -> None:
+    folder = pictures.folder(Path("photos"), {"a.png": pictures.png(), "deep/b.jpg": pictures.jpeg()})
+    (folder / "broken.png").write_bytes(b"text")
+    pictures.folder(Path(), {"c.png": pictures.png(61, 45)})
+    clips = [clip(Path(f"{name}"), scene(5), form="matroska") for name in ("d.mkv", "e.avi")]
+    ask = toys.caller("restore", "mine", project)
+    code, said, error = ask(folder, "c.png", *clips, "-o", "out")
+    assert code == 1
+    assert "photos: broken.png: not an image in a known format" in error
+    assert sorted(said.splitlines()) == [
+        "c.png: 1 image -> out/c-mine.png",
+        *(line for line in said.splitlines() if line.startswith(("d.mkv: 5 frames -> out/d-mine.mkv", "e.avi"))),
+        "photos: 2 images -> out",
+    ]
+    names = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.*"))
+    assert names == ["a-mine.png", "c-mine.png", "d-mine.mkv", "deep/b-mine.png", "e-mine.mkv"]
+    found = np.asarray(Image.open("out/a-mine.png"))
+    assert np.array_equal(found, 255 - np.asarray(Image.open(folder / "a.png")))
+
+
+def test_an_interrupted_folder_goes_on(project: Path) -> None:
+    files = {f"{number}.png": pictures.png(seed=number) for number in range(5)}
+    folder = pictures.folder(Path("photos"), files)
+    ask = toys.caller("restore", "interrupted", project)
+    code, _, error = ask(folder, "-o", "out")
+    assert (code, error.splitlines()[-1]) == (1, "afterimage: interrupted; the same command goes on")
+    assert len(list(work.place(Path("out")).rglob("*.png"))) == 2
+    code, said, _ = ask(folder, "-o", "out")
+    assert (code, said) == (0, "photos: 5 images -> out\n")
+    assert len(list(Path("out").iterdir())) == 5
+
+
+def test_faces_are_asked_for_in_each_input(project: Path) -> None:
+    pictures.folder(Path(), {"a.png": pictures.png(), "b.png": pictures.png(seed=1)})
+    ask = toys.caller("restore", "mine", project)
+    code, said, error = ask("a.png", "b.png", "--faces", "--no-face", "stop", "-o", "out")
+    assert (code, said) == (1, "")
+    for name in ("a.png", "b.png"):
+        assert f"afterimage: {name}: no face found" in error
+    code, said, _ = ask("a.png", "--faces", "--no-face", "keep")
+    assert (code, said) == (0, "a.png: 1 image -> a-mine.png; no face found in 1 of 1: kept as it is\n")
+    code, _, error = ask("a.png", "--smooth", "0.5", "-o", "c.png")
+    assert (code, error) == (1, "afterimage: a.png: smoothing over time needs a clip\n")
