@@ -59,7 +59,7 @@ def inpaint(page: Page) -> None:
 
 
 def results(page: Page) -> None:
-    page.get_by_role("heading", name="Decoders").wait_for()
+    page.get_by_role("heading", name="Features").wait_for()
 
 
 PICTURES: dict[str, tuple[str, Callable[[Page], None], int, bool]] = {

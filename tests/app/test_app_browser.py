@@ -38,7 +38,7 @@ def address(project: Project) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = "from afterimage.cli.main import main; main()"
+    program = "from afterimage.cli import main; main()"
     words = [sys.executable, "-c", program, "app", "--project", str(project.root), "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     log = project.home / "app.log"

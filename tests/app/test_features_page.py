@@ -49,7 +49,7 @@ def test_rows_of_any_kind_are_listed_by_encoder_and_layer(root: Path, monkeypatc
         assert shown["relu"].getpixel((0, 0)) == tuple(255 - np.asarray(pictures.noise(300, 300))[0, 0])
         pills = test.get("button_group")[2]
         assert [option.content for option in pills.proto.options] == ["relu", "layer1", "relu, light"]
-    assert "Pictures of up to 65,536 pixels can also be searched for" in said(test.caption)[0]
+    assert "Rows of `searches` take pictures of up to 65,536 pixels, such as 256 x 256." in said(test.caption)
     test.segmented_control(key="encoder").set_value("large").run()
     assert [title.value for title in test.subheader][-1] == "A closer look: relu"
     assert not test.exception
@@ -65,6 +65,16 @@ def test_a_search_is_offered_for_a_small_picture(root: Path, monkeypatch: pytest
     (root / "data/models/a-relu/card.json").unlink()  # what the search starts from
     monkeypatch.setenv("AFTERIMAGE_PROJECT", str(root))
     assert list(models.usable("features", searches=True)) == ["a-layer1", "a-relu-light", "other"]
+
+
+def test_a_trained_project_is_searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page("Features", monkeypatch, project.root)
+    upload(test, "mine.png", pictures.png(48, 40))
+    with watched(monkeypatch, "layers-small") as shown:
+        test.get("button_group")[2].set_value(["small-relu-search"]).run(timeout=120)
+    assert not test.exception
+    assert not test.error
+    assert shown["relu, search"].size == (48, 40)
 
 
 def test_labels_are_unique() -> None:

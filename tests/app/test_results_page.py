@@ -22,6 +22,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("features", "small", "mean_colour"): {"psnr": 11.0, "ssim": 0.1},
         ("features", "removed", "test"): {"psnr": 1.0},
         ("frames", "dark", "heavy"): {"psnr": 12.0},
+        ("frames", "dark", "light"): {"psnr": 15.0},
         ("frames", "photos-cctv", "heavy/bicubic"): {"psnr": 10.0},
         ("holes", "red", "test"): {"hole_psnr": 9.0, "hole_rmse": 0.2},
     }
@@ -44,7 +45,7 @@ def test_a_table_of_each_kind_of_observation(root: Path, monkeypatch: pytest.Mon
     assert list(shown["psnr"]) == [20.0, 21.0, 22.0, 11.0]
     assert next(iter(shown["95 %"])) == "19.00 to 21.00"
     assert set(shown["images"]) == {5}
-    assert list(tables["Frames"]["row"]) == ["dark/heavy", "photos-cctv/heavy/bicubic"]
+    assert list(tables["Frames"]["row"]) == ["dark/light", "dark/heavy", "photos-cctv/heavy/bicubic"]
     assert list(tables["Holes"]["95 %"]) == ["8.00 to 10.00"]
 
 
@@ -69,6 +70,7 @@ def test_verdicts_follow_the_metric() -> None:
     assert results._verdict(change) == "▲ better"
     assert results._verdict(change._replace(metric="hole_rmse")) == "▼ worse"
     assert results._verdict(change._replace(metric="something")) == ""
+    assert results._verdict(change._replace(metric="spread")) == ""
     assert results._verdict(change._replace(now=None)) == "gone"
 
 

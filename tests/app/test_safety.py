@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from afterimage.app import safety
-from afterimage.cli.main import main
+from afterimage.cli import main
 from afterimage.core.errors import AfterimageError, ImageError
 
 

@@ -36,7 +36,7 @@ def show() -> None:
         key=f"rows-{of}",
     )
     if picture is not None and not small and models.usable(KIND, searches=True).keys() != trained.keys():
-        right.caption(f"Pictures of up to {MAX_SEARCHED:,} pixels can also be searched for, from the features alone.")
+        right.caption(f"Rows of `searches` take pictures of up to {MAX_SEARCHED:,} pixels, such as 256 x 256.")
     if picture is None and not inputs.is_live():
         return
     if not chosen:

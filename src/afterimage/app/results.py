@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
@@ -10,11 +10,14 @@ from afterimage import observations
 from afterimage.app import models, revisions, widgets
 from afterimage.core import layout
 from afterimage.evaluation import results as measured
-from afterimage.evaluation.results import METRICS, Metric
+from afterimage.evaluation.results import MAIN, METRICS
+from afterimage.report import tables
 
-FIRST = ("psnr", "hole_psnr", "ssim", "hole_ssim", "mse", "lpips", "lpips_untrained")
 ONLY = "test"
 """The case of a row that is measured in one."""
+INTERVAL = "95 %"
+ABOUT = ("row", "observation", INTERVAL, "images")
+"""Columns that are no metrics."""
 
 
 def show() -> None:
@@ -33,91 +36,56 @@ def show() -> None:
             part()
 
 
-class Place(NamedTuple):
-    """What `features/vgg16-relu1_2/test` is the number of."""
-
-    kind: str
-    """Of observation."""
-    row: str
-    """A row of `reconstructors` or `searches`; of baselines, the row of `observations` that they are given."""
-    case: str
-
-
-def _place(name: str) -> Place | None:
-    """None: metrics that no row of this version writes."""
-    parts = name.split("/", 2)
-    return Place(*parts) if len(parts) == 3 and parts[0] in observations.KINDS else None
-
-
 def _numbers(now: revisions.Numbers) -> None:
-    """A table a kind of observation, in the order of params.yaml."""
-    places = {name: place for name in now if (place := _place(name)) is not None}
-    for kind in observations.KINDS:
-        of = _given(kind)
-        order = {row: number for number, row in enumerate(of)}
-        # A row that was removed from params.yaml may have left its numbers behind
-        found = {name: place for name, place in places.items() if place.kind == kind and place.row in of}
-        found = dict(sorted(found.items(), key=lambda item: order[item[1].row]))
+    """The tables of `afterimage rows`, one a kind of observation, with all metrics and an interval."""
+    for kind, lines in tables.results(models.project()).items():
+        found = [_line(kind, line, now) for line in lines if _name(kind, line) in now]
         if found:
             st.subheader(kind.capitalize(), anchor=False)
-            _table([_line(place, of[place.row], now[name]) for name, place in found.items()])
+            _table(found, MAIN[kind])
     st.caption(
-        "Means over the test images, measured on the saved 8-bit pictures. The interval is that of the first metric, "
-        "by bootstrap over groups of images. `reports/index.html` has the whole report."
+        "Means over the test images, measured on the saved 8-bit pictures. The interval is that of the metric before "
+        "it, by bootstrap over groups of images. `reports/index.html` has the whole report."
     )
 
 
-def _given(kind: str) -> dict[str, str]:
-    """What each row of a kind of observation is given, then the rows of `observations`, which have baselines."""
-    data = models.parameters()
-    given = {name: str(data[section][name].get("observation")) for name, section in models.rows(kind).items()}
-    return given | {name: name for name, row in (data.get("observations") or {}).items() if row.get("kind") == kind}
+def _name(kind: str, line: Mapping[str, Any]) -> str:
+    """What revisions call a line of a table."""
+    return f"{kind}/{line['row']}/{line['case']}"
 
 
-def _line(place: Place, observation: str, numbers: Mapping[str, float]) -> dict[str, Any]:
-    path = models.project() / layout.measured(place.row) / place.case / "intervals.json"
+def _line(kind: str, line: Mapping[str, Any], now: revisions.Numbers) -> dict[str, Any]:
+    row, case = line["row"], line["case"]
+    path = models.project() / layout.measured(row) / case / "intervals.json"
     intervals = measured.read_json(path) if path.is_file() else {}
-    first = next((name for name in FIRST if name in numbers), "")
-    interval, digits = (intervals.get("metrics") or {}).get(first), _digits(first)
+    interval, digits = (intervals.get("metrics") or {}).get(MAIN[kind]), METRICS[MAIN[kind]].digits
     return {
-        "row": place.row if place.case == ONLY else f"{place.row}/{place.case}",
-        "observation": observation,
-        "95 %": f"{interval['low']:.{digits}f} to {interval['high']:.{digits}f}" if interval else None,
+        "row": row if case == ONLY else f"{row}/{case}",
+        "observation": line["observation"],
+        INTERVAL: f"{interval['low']:.{digits}f} to {interval['high']:.{digits}f}" if interval else None,
         "images": intervals.get("images"),
-        **numbers,
+        **now[_name(kind, line)],
     }
 
 
-def _table(lines: list[dict[str, Any]]) -> None:
+def _table(lines: list[dict[str, Any]], main: str) -> None:
     names = dict.fromkeys(name for line in lines for name in line)
-    metrics = [name for name in FIRST if name in names]
-    others = [name for name in names if name not in (*metrics, "row", "observation", "95 %", "images")]
-    order = ["row", "observation", *metrics[:1], "95 %", *metrics[1:], *others, "images"]
+    metrics = [name for name in METRICS if name in names and name != main]
+    others = [name for name in names if name not in (*METRICS, *ABOUT)]
+    order = ["row", "observation", main, INTERVAL, *metrics, *others, "images"]
     columns: dict[str, Any] = {
         "row": st.column_config.TextColumn("Row", pinned=True),
         "observation": "Observation",
-        "95 %": "95 %",
+        INTERVAL: INTERVAL,
         "images": "Images",
     }
-    for name in (*metrics, *others):
-        about = _about(name)
-        heading = METRICS[name].heading if name in METRICS else name.replace("_", " ")
-        columns[name] = st.column_config.NumberColumn(
-            f"{heading} {'↑' if about.higher_is_better else '↓'}" if about else heading,
-            format=f"%.{about.digits}f" if about else "%.4g",
-        )
+    for name in (main, *metrics, *others):
+        about = METRICS.get(name)
+        heading = about.heading if about else name.replace("_", " ")
+        arrow = {True: " ↑", False: " ↓", None: ""}[about.higher_is_better if about else None]
+        columns[name] = st.column_config.NumberColumn(heading + arrow, format=f"%.{about.digits}f" if about else "%.4g")
     order = [name for name in order if any(line.get(name) is not None for line in lines)]
     st.dataframe(lines, hide_index=True, column_order=order, column_config=columns, height="content")
-
-
-def _about(name: str) -> Metric | None:
-    """How a metric is shown: a part of an image, as in `hole_psnr`, has the metric of the whole."""
-    return METRICS.get(name) or next((about for whole, about in METRICS.items() if name.endswith(whole)), None)
-
-
-def _digits(name: str) -> int:
-    about = _about(name)
-    return about.digits if about else 4
 
 
 def _figures() -> None:
@@ -230,7 +198,7 @@ def _verdict(change: revisions.Change) -> str:
         return "new"
     if change.now is None:
         return "gone"
-    about = _about(change.metric)
-    if about is None:
+    about = METRICS.get(change.metric)
+    if about is None or about.higher_is_better is None:
         return ""
     return "▲ better" if (change.now > change.before) == about.higher_is_better else "▼ worse"

@@ -73,13 +73,18 @@ def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shared = {"kind": "external", "dataset": "photos"}
     rows = {name: {**shared, "observes": kind, "observation": given} for name, (kind, given, _) in GIVEN.items()}
     search = {**shared, "observes": "features", "observation": "small/relu", "start": "a-relu"}
-    observations = {
-        "small": {"kind": "features"},
-        "large": {"kind": "features"},
+    observations: dict[str, dict[str, Any]] = {
+        "small": {"kind": "features", "layers": ["relu", "layer1"]},
+        "large": {"kind": "features", "layers": ["relu"]},
         "two-boxes": {"kind": "holes"},
-        "photos-cctv": {"kind": "frames"},
+        "photos-cctv": {"kind": "frames", "levels": {"light": [], "heavy": []}},
     }
-    params = {"observations": observations, "reconstructors": rows, "searches": {SEARCH: search}}
+    params = {
+        "observations": {name: {"dataset": "photos", **row} for name, row in observations.items()},
+        "reconstructors": rows,
+        "searches": {SEARCH: search},
+        "baselines": {"features": ["mean_colour"], "holes": ["telea"], "frames": ["bicubic"]},
+    }
     dump_yaml(params, root / "params.yaml")
     for name, (kind, given, more) in GIVEN.items():
         layers = [{"kind": kind, "layer": given.partition("/")[2]}] if kind == "features" else [{"kind": kind}]
