@@ -28,8 +28,6 @@ Rows = dict[str, Any]
 
 NAMES = {"dataset": "datasets", "observation": "observations", "decoder": "reconstructors"}
 """Keys of rows that name a row of another section, or a part of one."""
-NAMING = ("observations", "reconstructors", "searches")
-"""Sections whose rows name others."""
 RESULTS = (
     "metrics",
     "reports/measured",
@@ -123,8 +121,8 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
 def set_aside(project: Path) -> list[str]:
     """Move what was measured out of a project, so that nothing shows numbers of other rows; returns what was moved.
 
-    It replaces what an earlier call moved. Each row of params.yaml gets an empty folder for its metrics: DVC warns of
-    metrics that are not there, but not of folders without any.
+    It replaces what an earlier call moved. Each row of params.yaml gets an empty folder for its metrics, and so do the
+    plots of dvc.yaml that are folders: DVC warns of files that are not there, but not of folders without any.
     """
     moved = [name for name in RESULTS if (project / name).exists() and not _hollow(project / name)]
     if moved:
@@ -135,11 +133,22 @@ def set_aside(project: Path) -> list[str]:
             shutil.move(project / name, project / ASIDE / name)
     shutil.rmtree(project / "metrics", ignore_errors=True)
     data = params.load(project / "params.yaml")
-    for section in NAMING:
+    for section in params.MEASURED:
         for name, row in (data.get(section) or {}).items():
             kind = row["kind"] if section == "observations" else row["observes"]
             (project / layout.metrics(kind, name)).mkdir(parents=True)
+    for folder in _plots(project / "dvc.yaml"):
+        (project / folder).mkdir(parents=True, exist_ok=True)
     return moved
+
+
+def _plots(pipeline: Path) -> Iterator[str]:
+    """The folders that dvc.yaml plots the files of."""
+    found = _plain(pipeline.read_text(encoding="utf-8")).get("plots") if pipeline.is_file() else None
+    for plot in found or []:
+        name = plot if isinstance(plot, str) else next(iter(plot))
+        if name.startswith("reports/") and not Path(name).suffix:
+            yield name
 
 
 def _hollow(path: Path) -> bool:
@@ -214,7 +223,7 @@ def _overlaid(before: Rows, overlay: Rows, preset: Path, path: Path) -> Rows:
             (section, row)
             for section, rows in after.items()
             for row, value in rows.items()
-            if section in NAMING and _missing(value, after, before)
+            if section in params.MEASURED and _missing(value, after, before)
         }
     kept = _encoders(after) | set(overlay.get("encoders", {}))
     for row in _encoders(before) - kept:
