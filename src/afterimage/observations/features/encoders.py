@@ -7,17 +7,19 @@ Layers go by torchvision's node names (`features.15`, `layer2.1.relu_2`) or by t
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from afterimage.core import weights
 from afterimage.core.errors import LayerError, WeightsError
 from afterimage.core.params import Row
 from afterimage.core.weights import IMAGENET_MEAN, IMAGENET_STD
+from afterimage.observations.features import graphs
 
 CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
 """Where torchvision's networks keep what comes after their features."""
@@ -53,6 +55,7 @@ class Encoder(nn.Module):
     Args:
         arch: a name that `torchvision.models.get_model` knows.
         layers: names of layers, in either form.
+        graph: what `graphs.described` says of the network; it is built from that, without torchvision.
 
     Raises:
         LayerError: torchvision has no such network, or the network no such layer.
@@ -61,23 +64,32 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str, layers: list[str]):
+    def __init__(self, arch: str, layers: list[str], graph: Mapping[str, Any] | None = None):
         super().__init__()
+        self.arch = arch
+        self.uncut: frozenset[str] = frozenset()
+        if graph is None:
+            self.body = self._traced(arch, layers)
+        else:
+            with torch.device("meta"):
+                self.body = graphs.built(graph, layers)
+            self.nodes = {layer: graph["layers"][layer] for layer in layers}
+        self.body.to_empty(device="cpu").to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def _traced(self, arch: str, layers: list[str]) -> fx.GraphModule:
         from torchvision.models.feature_extraction import create_feature_extractor
 
         with torch.device("meta"):  # shapes only: filling 138 million values to cut most of them off takes seconds
             network = _network(arch)
-        self.arch = arch
         self.nodes = resolve(network, arch, layers)
         self.uncut = frozenset(network.state_dict())
         for module in network.modules():
             if isinstance(module, nn.ReLU | nn.ReLU6):
                 module.inplace = False  # or a tap before it would see its output
-        self.body = create_feature_extractor(network, {node: layer for layer, node in self.nodes.items()})
-        self.body.to_empty(device="cpu").to(memory_format=torch.channels_last)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
-        self.eval().requires_grad_(False)
+        return create_feature_extractor(network, {node: layer for layer, node in self.nodes.items()})
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1]."""

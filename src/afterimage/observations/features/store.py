@@ -71,7 +71,8 @@ class Stored:
 
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         pairs = self.pairs(case)
-        chosen = [place for place, key in enumerate(pairs.keys) if keys is None or key in set(keys)]
+        wanted = None if keys is None else set(keys)
+        chosen = [place for place, key in enumerate(pairs.keys) if wanted is None or key in wanted]
         for start in range(0, len(chosen), batch):
             places = chosen[start : start + batch]
             names = [pairs.keys[place] for place in places]
@@ -89,7 +90,8 @@ def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:
 
 
 def _encoder(indices: Sequence[Mapping[str, Any]], path: Path) -> Encoder:
-    found = Encoder(indices[0]["arch"], [index["layer"] for index in indices])
+    about = weights.read_about(path)
+    found = Encoder(indices[0]["arch"], [index["layer"] for index in indices], about.get("graph"))
     found.load(path)
     return found
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from afterimage.core import devices, images, outputs, shards, weights
 from afterimage.core.arrays import SCALE, restored, stored_bytes, to_npy
 from afterimage.core.errors import ShardError
+from afterimage.observations.features import graphs
 from afterimage.observations.features.encoders import Encoder
 from afterimage.observations.features.row import Row
 from afterimage.observations.features.store import ENCODER, fitting
@@ -94,7 +95,8 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
         shards.write_index(folder / layer, store, written.get(layer, {}))
         cut = Encoder(encoder.arch, [layer]).body.state_dict()
         state = {key: value for key, value in encoder.body.state_dict().items() if key in cut}
-        weights.save(folder / layer / ENCODER, state, {"arch": encoder.arch, "origin": about.get("weights_origin", "")})
+        origin, graph = about.get("weights_origin", ""), graphs.described(encoder.body, layer)
+        weights.save(folder / layer / ENCODER, state, {"arch": encoder.arch, "origin": origin, "graph": graph})
 
 
 def _shapes(encoder: Encoder, size: int, device: torch.device) -> dict[str, list[int]]:

@@ -55,7 +55,8 @@ class Stored:
         level, size = self.levels[case], (self.size, self.size)
         truth = shards.Table(self.shards_dir, "test")
         frames, place = level.stored("test"), {key: at for at, key in enumerate(truth.keys)}
-        chosen = [at for at, key in enumerate(frames.keys) if keys is None or key in set(keys)]
+        wanted = None if keys is None else set(keys)
+        chosen = [at for at, key in enumerate(frames.keys) if wanted is None or key in wanted]
         for start in range(0, len(chosen), batch):
             some = chosen[start : start + batch]
             names = [frames.keys[at] for at in some]

@@ -47,7 +47,8 @@ class Stored:
         import torch
 
         holed = self.images(case)
-        chosen = [place for place, key in enumerate(holed.keys) if keys is None or key in set(keys)]
+        wanted = None if keys is None else set(keys)
+        chosen = [place for place, key in enumerate(holed.keys) if wanted is None or key in wanted]
         for start in range(0, len(chosen), batch):
             places = chosen[start : start + batch]
             names = [holed.keys[place] for place in places]
