@@ -180,7 +180,9 @@ def typed(where: str, value: Any, row_type: type[R], place: Callable[[list[str]]
             problem = "this key is missing"
         else:
             text = first["msg"].removeprefix("Value error, ")
-            problem = f"{first['input']!r}: {text[:1].lower()}{text[1:]}"
+            problem = f"{text[:1].lower()}{text[1:]}"
+            if first["type"] != "value_error" or not isinstance(first["input"], dict):  # not a whole row that conflicts
+                problem = f"{first['input']!r}: {problem}"
         more = error.error_count() - 1
         rest = f" (and {more} more like it)" if more else ""
         raise ParamsError(": ".join(part for part in (where, name and f"`{name}`", problem + rest) if part)) from None

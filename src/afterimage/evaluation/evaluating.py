@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from afterimage.core.errors import ImageError, MetricError, ParamsError, ShardEr
 from afterimage.core.images import Uint8, decode, encode_png
 from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap, mse, psnr, ssim
 from afterimage.observations import Given, Stored
-from afterimage.reconstructors import Reconstructor
+
+if TYPE_CHECKING:
+    from afterimage.reconstructors import Reconstructor
 
 SPLIT = "test"
 SAMPLE = "sample"
@@ -97,7 +99,7 @@ def baselines_of(path: Path, observes: str) -> list[str]:
 
 def evaluate_row(
     row: Any,
-    reconstructors: Mapping[str, Reconstructor],
+    reconstructors: "Mapping[str, Reconstructor]",
     stored: Stored,
     places: Places,
     metrics: MetricsRow,
@@ -121,6 +123,8 @@ def evaluate_row(
                 own = _rebuild(reconstructor, of, stored, case, row.together, keys, rebuilt / label)
                 inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
                 measure_folder(inside, stored, of, metrics, lpips, of.more(stored, case, lpips), keys, own)
+        labels = [_label(name, case, len(stored.cases())) for name in reconstructors for case in stored.cases()]
+        outputs.write_json(measured / "cases.json", labels)  # their order, which the report keeps
         of.besides(row, list(reconstructors.values())[-1], stored, measured, metrics)
 
 
@@ -149,7 +153,7 @@ def evaluate_baselines(
 
 def _label(name: str, case: str, cases: int) -> str:
     """What a case of a row is called: by the reconstructor where there are several, by the case where there are."""
-    return f"{name}-{case}" if name and cases > 1 else name or case
+    return f"{case}/{name}" if name and cases > 1 else name or case
 
 
 def _spread(stored: Stored, case: str, count: int | None) -> list[str] | None:
@@ -162,7 +166,7 @@ def _spread(stored: Stored, case: str, count: int | None) -> list[str] | None:
 
 
 def _rebuild(
-    reconstructor: Reconstructor, of: Kind, stored: Stored, case: str, batch: int, keys: list[str] | None, out: Path
+    reconstructor: "Reconstructor", of: Kind, stored: Stored, case: str, batch: int, keys: list[str] | None, out: Path
 ) -> Columns:
     """Write what a reconstructor makes of observations, 8-bit, and return the numbers that it tells itself."""
     total = len(shards.Table(stored.shards_dir, SPLIT)) if keys is None else len(keys)

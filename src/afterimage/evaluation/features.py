@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from afterimage.evaluation.baselines.features import Method
 from afterimage.evaluation.evaluating import Columns, More
 from afterimage.evaluation.metrics import Lpips, MetricsRow
 from afterimage.observations import Given
-from afterimage.observations.features.store import Stored
 
-HEADLINE = ("psnr", "ssim", "mse", "feature_error")
+if TYPE_CHECKING:
+    from afterimage.observations.features.store import Stored
+
+HEADLINE = ("psnr", "ssim", "feature_error")
 METHODS = {
     "mean_colour": "Each image filled with its own mean colour. An oracle: it knows the true image's mean, which no "
     "reconstructor is told.",
@@ -23,19 +25,19 @@ METHODS = {
 }
 
 
-def more(stored: Stored, case: str, lpips: Lpips) -> More | None:
+def more(stored: "Stored", case: str, lpips: Lpips) -> More | None:
     return None
 
 
-def beside(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
+def beside(stored: "Stored", given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
     return {}
 
 
-def besides(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics: MetricsRow) -> None:
+def besides(row: Any, reconstructor: Any, stored: "Stored", measured: Path, metrics: MetricsRow) -> None:
     """Nothing: features have no further tables."""
 
 
-def baselines(stored: Stored, names: Sequence[str]) -> Iterator[tuple[str, str, Callable[[Given], Uint8]]]:
+def baselines(stored: "Stored", names: Sequence[str]) -> Iterator[tuple[str, str, Callable[[Given], Uint8]]]:
     for name in names:
         yield name, "test", partial(_each, BASELINES[name](stored.shards_dir))
 

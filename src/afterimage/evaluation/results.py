@@ -146,8 +146,8 @@ class Baseline:
     result: Result
 
 
-def cases(row: str, first: Sequence[str] = ()) -> list[str]:
-    """The cases that a row was measured in; those that begin with a part in `first` in the order of these.
+def cases(row: str, levels: Sequence[str] = ()) -> list[str]:
+    """The cases that a row was measured in, in order.
 
     They are listed from the row's own folder, which DVC empties before the row is measured, so none is stale.
 
@@ -158,6 +158,13 @@ def cases(row: str, first: Sequence[str] = ()) -> list[str]:
     found = [path.parent.relative_to(folder).as_posix() for path in folder.rglob("intervals.json")]
     if not found:
         raise AfterimageError(f"{folder}: nothing is measured there; `dvc repro` measures what the rows need")
+    return in_order(found, row, levels)
+
+
+def in_order(found: Sequence[str], row: str, levels: Sequence[str] = (), project: Path = Path()) -> list[str]:
+    """Cases by level; those without levels in the order of the row's `cases.json`, or else of their names."""
+    path = project / layout.measured(row) / "cases.json"
+    first = list(levels) or (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [])
     order = {part: place for place, part in enumerate(first)}
     return sorted(found, key=lambda case: (order.get(case.partition("/")[0], len(order)), case))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import Field
 
+from afterimage import observations
 from afterimage.core import layout, params, shards
 from afterimage.core.errors import ParamsError
 from afterimage.core.params import Row
@@ -113,7 +114,7 @@ def kind_of(row: ReconstructorRow | Mapping[str, Any]) -> Kind:
         ParamsError: there is no such kind.
     """
     values = row.model_dump() if isinstance(row, Row) else row
-    name = values.get("kind")
+    name = values.get("kind") if isinstance(values, Mapping) else None
     if name not in KINDS:
         raise ParamsError(f"there is no kind of reconstructor `{name}`; there are {', '.join(KINDS)}")
     package = importlib.import_module(f"{__name__}.{name}")
@@ -199,4 +200,11 @@ def row(path: Path, name: str) -> ReconstructorRow:
     typed = params.row(path, section, name, kind.Row)
     if typed.observes != kind.observes:
         raise ParamsError(f"{where}.observes`: {typed.observes!r}, but `{typed.kind}` observes {kind.observes!r}")
+    there = params.load(path).get("observations") or {}
+    given = there.get(observations.row_of(typed.observation))
+    if not isinstance(given, dict):
+        raise ParamsError(f"{where}.observation`: {typed.observation!r} is of none of {', '.join(there) or 'no rows'}")
+    for key, own in (("kind", typed.observes), ("dataset", typed.dataset)):
+        if (found := given.get(key)) != own:
+            raise ParamsError(f"{where}.observation`: the {key} of {typed.observation!r} is {found}, not {own}")
     return typed

@@ -1,82 +1,95 @@
 """The report: figures, tables and pages for people, from what the stages before it wrote.
 
-Everything is found by the rows of params.yaml, never by listing folders, because rows that were removed may have
-left theirs behind. A family of reconstructors is one module here, with `parts` of the page and `lines` of the table
-of all rows, and one partial among the templates.
+Everything is found by the rows of params.yaml, never by listing folders of rows, because rows that were removed may
+have left theirs behind. Each kind of observation is a module here, looked up by its name, with a partial among the
+templates; no kind of reconstructor is. Such a module has
+
+- `parts(project, folder)`, its parts of the page, whose figures it draws into `folder`;
+- `setting(project, line)`, what lines of the overview have in common: a layer, an observation, a level;
+- `place(project, line)`, further columns of the table of quality.
 """
 
+import importlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from afterimage.core import layout, outputs, shards
-from afterimage.datasets.sources import SPLITS, Dataset
-from afterimage.evaluation.results import METRICS, read_csv, read_json
-from afterimage.report import completers, decoders, inpainters, inversions, restorers, shared
-from afterimage.report.sections import (
-    CompleterNames,
-    DecoderNames,
-    DegradationNames,
-    EncoderNames,
-    HolesNames,
-    InpainterNames,
-    InversionNames,
-    ReportRow,
-    RestorerNames,
-    Sections,
-)
+from afterimage.core.shards import SPLITS
+from afterimage.evaluation.results import MAIN, read_csv, read_json
+from afterimage.observations import KINDS
+from afterimage.report import shared, tables
+from afterimage.report.project import Project, ReportRow, Values
 
-__all__ = [
-    "CompleterNames",
-    "DecoderNames",
-    "DegradationNames",
-    "EncoderNames",
-    "HolesNames",
-    "InpainterNames",
-    "InversionNames",
-    "ReportRow",
-    "RestorerNames",
-    "Sections",
-    "write",
-]
+__all__ = ["Project", "ReportRow", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (decoders, inversions, inpainters, completers, restorers)
-"""In the order of the page."""
 
 
-def write(sections: Sections, out: Path) -> None:
+def write(project: Project, out: Path) -> None:
     """Write `index.html`, `validation.html`, `figures/` and `tables/` into `out`, the same bytes for the same inputs.
 
     Raises:
         AfterimageError: what a row should have left is missing or broken; the line names the file.
     """
     with outputs.folder(out / "figures") as folder:
-        parts = [part for family in FAMILIES for part in family.parts(sections, folder)]
-    lines = [line for family in FAMILIES for line in family.lines(sections)]
-    lines += [shared.Line(baseline.result, layer=baseline.method) for baseline in shared.baselines(sections)]
+        parts = [part for kind in KINDS for part in _module(kind).parts(project, folder)]
     with outputs.folder(out / "tables") as folder:
-        _quality_table(folder / "quality.csv", lines)
-        _curves_table(folder / "curves.csv", lines)
-    _page(out / "validation.html", "validation.html", _validation(sections))
+        for kind in KINDS:
+            tables.quality(project, kind, _module(kind).place, folder / "quality")
+            tables.curves(project, kind, folder / "curves")
+    _page(out / "validation.html", "validation.html", _validation(project))
+    trunk = project.encoders.get("lpips", {})
     _page(
         out / "index.html",
         "index.html",
         {
-            "datasets": [_dataset(name, row) for name, row in sections.datasets.items()],
-            "encoders": decoders.encoders(sections),
-            "shown": {name for line in lines for name in line.result.intervals},
-            "metrics": sections.metrics,
+            "overview": [line for kind in KINDS for line in _overview(project, kind)],
+            "datasets": [_dataset(name, row) for name, row in project.datasets.items()],
+            "encoders": _module("features").encoders(project),
+            "shown": {name for row in _rows(project) for result in row.results.values() for name in result.intervals},
+            "trunk": f"random weights, seed {trunk.get('seed')}" if trunk.get("weights") == "random" else "",
             "parts": parts,
+            "tables": sorted(path.relative_to(out).as_posix() for path in (out / "tables").rglob("*.csv")),
         },
     )
+
+
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{kind}")
+
+
+def _rows(project: Project) -> list[Any]:
+    return [row for kind in KINDS for row in project.of(kind)]
+
+
+def _overview(project: Project, kind: str) -> list[dict[str, Any]]:
+    """For each observation of a kind, or part of one, the best row beside the best baseline.
+
+    Of rows that were measured on different images those with the most count.
+    """
+    settings: dict[str, list[shared.Line]] = {}
+    for sheet in shared.sheets(project.of(kind)):
+        there = set(settings)
+        for line in shared.lines(sheet):
+            if (setting := _module(kind).setting(project, line)) not in there:
+                settings.setdefault(setting, []).append(line)
+    found = []
+    for setting, lines in settings.items():
+        first = lines[0]
+        level = first.case.partition("/")[0] if first.row.levels else ""
+        rivals = project.rivals(first.result, first.row.observation, level)
+        if best := shared.best_line(lines, rivals, project, MAIN[kind]):
+            found.append({"kind": kind, "setting": setting, "images": len(first.result.images), **best})
+    return found
 
 
 # What the run was
 
 
-def _dataset(name: str, row: Dataset) -> dict[str, Any]:
+def _dataset(name: str, row: Values) -> dict[str, Any]:
     index = shards.load_index(layout.shards(name))
     samples = read_csv(layout.shards(name) / "samples.csv")
     rejected = read_csv(layout.shards(name) / "rejected.csv")
@@ -86,8 +99,8 @@ def _dataset(name: str, row: Dataset) -> dict[str, Any]:
     groups = {split: len({line["group"] for line in samples if line["split"] == split}) for split in SPLITS}
     return {
         "name": name,
-        "source": row.source,
-        "tiled": row.tile is not None,
+        "source": row["source"],
+        "tiled": row.get("tile") is not None,
         "size": index["size"],
         "splits": [
             {"name": split, "images": len(images[split]), "groups": groups[split], **index["splits"][split]}
@@ -101,56 +114,16 @@ def _dataset(name: str, row: Dataset) -> dict[str, Any]:
     }
 
 
-# Tables, for `dvc plots show` and for spreadsheets
-
-
-def _quality_table(path: Path, lines: Sequence[shared.Line]) -> None:
-    """A line a row of every family."""
-    shown = [name for name in METRICS if any(name in line.result.intervals for line in lines)]
-    columns = [f"{name}{part}" for name in shown for part in ("", "_low", "_high")]
-    nothing = ("", "", "")
-    outputs.write_csv(
-        path,
-        ["row", "family", "encoder", "layer", "depth", *columns],
-        (
-            [
-                *(result.name, result.family, encoder, layer, "" if depth is None else depth),
-                *(value for name in shown for value in result.intervals.get(name, nothing)),
-            ]
-            for result, encoder, layer, depth in lines
-        ),
-    )
-
-
-def _curves_table(path: Path, lines: Sequence[shared.Line]) -> None:
-    """A line an epoch of every row that was trained; columns that a row has not are empty."""
-    rows = dict.fromkeys((line.result.family, line.model) for line in lines)
-    curves = {row: read_csv(file) for row in rows if (file := layout.model(*row) / "curves.csv").is_file()}
-    columns = list(dict.fromkeys(column for epochs in curves.values() for column in epochs[0]))
-    outputs.write_csv(
-        path,
-        ["family", "row", *columns],
-        (
-            [*about, *(epoch.get(column, "") for column in columns)]
-            for about, epochs in curves.items()
-            for epoch in epochs
-        ),
-    )
-
-
 # Validation
 
 
-def _validation(sections: Sections) -> dict[str, Any]:
+def _validation(project: Project) -> dict[str, Any]:
+    gates = {name: read_json(layout.validation(f"observations/{name}"))["gates"] for name in project.observations}
     return {
-        "datasets": [read_json(layout.validation(name)) for name in sections.datasets],
-        "encoders": [
-            {
-                "name": name,
-                "layers": encoder.layers,
-                "gates": [read_json(layout.validation(f"features/{name}/{layer}/result")) for layer in encoder.layers],
-            }
-            for name, encoder in sections.encoders.items()
+        "datasets": [read_json(layout.validation(name)) for name in project.datasets],
+        "observations": [
+            {"name": name, "kind": row["kind"], "parts": row.get("layers") or [], "gates": gates[name]}
+            for name, row in project.observations.items()
         ],
         "splits": SPLITS,
     }

@@ -1,89 +1,132 @@
-"""Tables of results for people, read from params.yaml and metrics/ without a heavy import."""
+"""Tables of results: those of `afterimage rows`, and the CSV files for `dvc plots` and spreadsheets.
+
+`results` reads params.yaml and metrics/ alone, without a heavy import.
+"""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from afterimage.core import layout, params
-from afterimage.core.errors import ParamsError
-from afterimage.evaluation.results import HOLE_BASELINES, INVERSIONS
+from afterimage.core import layout, outputs
+from afterimage.evaluation.results import MAIN, METRICS, in_order
+from afterimage.observations import KINDS
+from afterimage.report.project import Project, Reconstructor, Rows
 
-FAMILIES = ("decoders",)
-"""Sections of params.yaml whose rows are trained."""
+if TYPE_CHECKING:
+    from afterimage.report.shared import Line
+
+COLUMNS = {
+    "features": ("psnr", "ssim", "feature_error", "lpips", "lpips_untrained"),
+    "holes": ("hole_psnr", "hole_rmse", "hole_ssim", "psnr", "bits"),
+    "frames": ("psnr", "ssim", "lpips", "lpips_untrained"),
+}
+"""The metrics of `afterimage rows`: as many as a terminal of 120 columns has room for."""
+CURVES = ("psnr", "bits", "mse")
+"""Ends of the names of validation metrics, the one to plot first: rows are validated by different ones."""
+
+Values = dict[str, Any]
 
 
-def results(project: Path) -> list[dict[str, Any]]:
-    """A line a row, in the order of params.yaml: learned rows first, then the baselines.
+def results(project: Path) -> dict[str, list[Values]]:
+    """A table for each kind of observation that has rows: a line a row and case, then the baselines.
+
+    Columns: `row` (of a baseline, the observation), `case`, `observation`, `trained` (yes, no, or - where nothing is
+    to be trained), and those metrics of `COLUMNS` that some line has; None where a line has not been measured.
 
     Raises:
         ParamsError: params.yaml is missing or not what it should be.
     """
-    data = params.load(project / "params.yaml")
-    lines = []
-    for family in FAMILIES:
-        for name, row in (data.get(family) or {}).items():
-            reads = f"{row.get('encoder')} {' + '.join(row.get('layers', []))}"
-            trained = (project / layout.model(family, name) / "card.json").is_file()
-            lines.append(
-                {"row": name, "reads": reads, "trained": "yes" if trained else "no", **summary(project, family, name)}
-            )
-    for name, row in (data.get("inversions") or {}).items():
-        reads = f"{row.get('encoder')} {row.get('layer')}"
-        for method in INVERSIONS:
-            numbers = summary(project, "inversions", f"{name}/{method}")
-            lines.append({"row": f"{name}/{method}", "reads": reads, "trained": "-", **numbers})
-    degradations = data.get("degradations") or {}
-    for name, row in (data.get("restorers") or {}).items():
-        trained = (project / layout.model("restorers", name) / "card.json").is_file()
-        about = {"reads": f"CCTV {row.get('degradations')}", "trained": "yes" if trained else "no"}
-        for level in degradations.get(row.get("degradations"), {}).get("levels", []):
-            lines.append({"row": f"{name}/{level}", **about, **summary(project, "restorers", f"{name}/{level}")})
-    for name, row in degradations.items():
-        for place in (f"{name}/{level}/{method}" for level in row["levels"] for method in row["baselines"]):
-            numbers = summary(project, "baselines-degradations", place)
-            lines.append({"row": place, "reads": "baseline", "trained": "-", **numbers})
-    for family in ("inpainters", "completers"):
-        for name, row in (data.get(family) or {}).items():
-            trained = (project / layout.model(family, name) / "card.json").is_file()
-            reads = f"holes {row.get('holes')}"
-            numbers = _of_holes(summary(project, family, name))
-            lines.append({"row": name, "reads": reads, "trained": "yes" if trained else "no", **numbers})
-    for name in data.get("holes") or {}:
-        for method in HOLE_BASELINES:
-            numbers = _of_holes(summary(project, "baselines-holes", f"{name}/{method}"))
-            lines.append({"row": f"{name}/{method}", "reads": "baseline", "trained": "-", **numbers})
-    for name, row in (data.get("baselines") or {}).items():
-        for method in row.get("methods", []):
-            numbers = summary(project, "baselines", f"{name}/{method}")
-            lines.append({"row": f"{name}/{method}", "reads": "baseline", "trained": "-", **numbers})
-    return lines
+    rows = Rows.read(project / "params.yaml")
+    tables = {}
+    for kind in KINDS:
+        lines = [line for row in rows.of(kind) for line in _of_row(project, row)]
+        for name, observation in rows.observations.items():
+            if observation["kind"] == kind:
+                for level in rows.levels(name) or [""]:
+                    cases = [baseline.result.case for baseline in rows.plain_results(name, level)]
+                    lines += [_line(project, kind, name, case, name, "-") for case in cases]
+        if lines:
+            there = [name for name in COLUMNS[kind] if any(name in line for line in lines)]
+            tables[kind] = [{**dict.fromkeys([*list(line)[:4], *there]), **line} for line in lines]
+    return tables
 
 
-def summary(project: Path, family: str, row: str) -> dict[str, Any]:
-    """The numbers of a row without the count of images; empty if it was not evaluated."""
-    path = project / layout.metrics(family, row) / "summary.json"
-    if not path.is_file():
-        return {}
-    numbers = json.loads(path.read_text(encoding="utf-8"))
-    numbers.pop("images", None)
-    return dict(
-        sorted(numbers.items(), key=lambda item: ("psnr", "ssim").index(item[0]) if item[0] in ("psnr", "ssim") else 9)
-    )
+def _of_row(project: Path, row: Reconstructor) -> list[Values]:
+    """The cases of a row, or one line without numbers where it was not measured."""
+    kind = row.row["observes"]
+    folder = project / layout.metrics(kind, row.name)
+    found = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json")]
+    cases = in_order(found, row.name, row.levels, project) or list(row.levels) or ["-"]
+    there = (project / layout.model(row.name) / "card.json").is_file()
+    trained = "-" if not row.trained else "yes" if there else "no"
+    return [_line(project, kind, row.name, case, row.row["observation"], trained) for case in cases]
 
 
-def _of_holes(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Of the many numbers of filled holes those that other rows have too, and the error within the hole."""
-    regions = ("hole_", "band_", "missing", "bits_whole", "histogram_", "coverage", "spread")
-    return {name: value for name, value in numbers.items() if name == "hole_rmse" or not name.startswith(regions)}
+def _line(project: Path, kind: str, row: str, case: str, observation: str, trained: str) -> Values:
+    path = project / layout.metrics(kind, row) / f"{case}.json"
+    numbers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    shown = {name: numbers[name] for name in COLUMNS[kind] if name in numbers}
+    return {"row": row, "case": case, "observation": observation, "trained": trained, **shown}
 
 
-def require_row(project: Path, family: str, name: str) -> dict[str, Any]:
-    """The plain data of a row.
+# For `dvc plots` and spreadsheets
 
-    Raises:
-        ParamsError: params.yaml has no such row; the text lists those it has.
+
+def quality(project: Project, kind: str, places: Any, folder: Path) -> None:
+    """Write `<kind>-<dataset>.csv` for each data set with rows of a kind: a line a row and case, baselines last.
+
+    `name` is a name that no other line has, and `shown` the metric that the kind is ranked by, so that one plot serves
+    all of these files.
+
+    Args:
+        places: from a project and a line to further columns, such as the depth of a layer.
     """
-    rows = params.load(project / "params.yaml").get(family) or {}
-    if name not in rows:
-        raise ParamsError(f"no row `{name}` in {family}; there are {', '.join(rows) or 'none'}")
-    return rows[name]
+    from afterimage.report.shared import lines
+
+    for dataset in dict.fromkeys(row.row["dataset"] for row in project.of(kind)):
+        rows = [row for row in project.of(kind) if row.row["dataset"] == dataset]
+        found = [_quality_line(kind, line, places(project, line)) for line in lines(rows)]
+        for name in dict.fromkeys(row.observation for row in rows):
+            for level in project.levels(name) or [""]:
+                for baseline in project.plain_results(name, level):
+                    about = {"name": baseline.result.name, "row": name, "case": baseline.result.case}
+                    found.append({**about, "observation": name, **_numbers(kind, baseline.result)})
+        columns = dict.fromkeys(column for line in found for column in line)
+        metrics = [name for name in columns if name.removesuffix("_low").removesuffix("_high") in METRICS]
+        order = [*(name for name in columns if name not in metrics), *metrics]
+        _write(folder / f"{kind}-{dataset}.csv", order, found)
+
+
+def curves(project: Project, kind: str, folder: Path) -> None:
+    """Write `<kind>.csv`: a line an epoch of every row of a kind that was trained.
+
+    `row` tells the series apart, `validation` is the value to plot, and `metric` says which of the others it is.
+    """
+    found = []
+    for row in project.of(kind):
+        columns = list(row.curves[0]) if row.curves else []
+        validated = [name for name in columns if name.startswith("val_")]
+        ranked = [name for end in CURVES for name in validated if name.endswith(end)] + validated
+        for line in row.curves if ranked else []:
+            about = {"row": row.name, "epoch": line["epoch"], "validation": line[ranked[0]], "metric": ranked[0]}
+            found.append({**about, **line})
+    if found:
+        _write(folder / f"{kind}.csv", list(dict.fromkeys(column for line in found for column in line)), found)
+
+
+def _quality_line(kind: str, line: "Line", places: Values) -> Values:
+    about = {"name": line.result.name, "row": line.row.name, "case": line.case}
+    return {**about, "observation": line.row.row["observation"], **places, **_numbers(kind, line.result)}
+
+
+def _numbers(kind: str, result: Any) -> Values:
+    found: Values = {"images": len(result.images), "shown": result.intervals[MAIN[kind]].mean}
+    for name, interval in result.intervals.items():
+        if name in METRICS:
+            found |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found
+
+
+def _write(path: Path, columns: Sequence[str], lines: Sequence[Values]) -> None:
+    outputs.write_csv(path, columns, ([line.get(column, "") for column in columns] for line in lines))

@@ -22,7 +22,7 @@ TABLE = ("name", "package", "path", "group", "split", *COLUMNS, "sha256")
 
 
 class Row(Dataset):
-    """`path`: the table, src/afterimage/sources/bundled.csv or one like it."""
+    """`path`: the table, src/afterimage/datasets/sources/bundled.csv or one like it."""
 
     source: Literal["bundled"]
 

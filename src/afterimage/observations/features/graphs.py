@@ -1,9 +1,9 @@
 """Encoders without torchvision: what a network computes up to a layer, as plain data beside its weights.
 
-torchvision builds a network and finds its layers, but its import takes longer than many a look at features. So a store of
-features keeps the traced graph of its encoder, written as JSON: the modules by class and options, and the nodes between
-them. Only what is listed here is ever built, so the file holds no code. A network that takes more than this is left to
-torchvision.
+torchvision builds a network and finds its layers, but importing it takes longer than most uses of an encoder. So a
+store of features keeps the traced graph of its encoder, written as JSON: the modules by class and options, and the nodes
+between them. Only what is listed here is ever built, so the file holds no code. A network that takes more than this is
+left to torchvision.
 """
 
 import operator
@@ -73,20 +73,20 @@ def described(network: fx.GraphModule, layer: str) -> Described | None:
 
 
 def built(graph: Mapping[str, Any], layers: Sequence[str]) -> fx.GraphModule:
-    """The network of a description, which answers with the features of some of its layers; weights are yet to be put in.
+    """The network of a description, which answers with the features of some of its layers. It has no weights yet.
 
     Raises:
         KeyError, TypeError, AttributeError: it is no such description.
     """
     root = nn.Module()
     for path, module in graph["modules"].items():
-        options = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in module["options"].items()
-        }
+        given = module["options"].items()
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
         if not set(options) <= {*MODULES[module["class"]], "bias"}:
             raise TypeError(f"unknown options of {module['class']}")
         _put(root, path.split("."), getattr(nn, module["class"])(**options))
-    drawn, known = fx.Graph(), {}
+    drawn = fx.Graph()
+    known: dict[str, fx.Node] = {}
     for node in graph["nodes"]:
         inputs = tuple(_nodes(value, known) for value in node["inputs"])
         if node["op"] == "placeholder":

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from afterimage.core import images, outputs, shards
+from afterimage.core import images, outputs, shards, weights
 from afterimage.core.arrays import SCALE, from_npy, restored
-from afterimage.core.errors import ParamsError, ShardError
+from afterimage.core.errors import ParamsError, ShardError, WeightsError
 from afterimage.observations import Given
 from afterimage.observations.features import Features
 from afterimage.observations.features.encoders import Encoder
@@ -91,7 +91,10 @@ def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:
 
 def _encoder(indices: Sequence[Mapping[str, Any]], path: Path) -> Encoder:
     about = weights.read_about(path)
-    found = Encoder(indices[0]["arch"], [index["layer"] for index in indices], about.get("graph"))
+    try:
+        found = Encoder(indices[0]["arch"], [index["layer"] for index in indices], about.get("graph"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: describes no encoder with these layers: {error}") from None
     found.load(path)
     return found
 
