@@ -8,7 +8,7 @@ def main(name: str) -> None:
 
     row = params.row(stage.PARAMS, "observations", name, observations.ObservationRow)
     write = observations.module(row.kind, "writing").write
-    write(row, name, layout.shards(row.dataset), layout.observation(name), layout.validation(f"observations/{name}"))
+    write(row, name, layout.shards(row.dataset), layout.observation(name))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-TRACKED = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "src", "stages")
+TRACKED = (".dvc/.gitignore", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore", "dvc.yaml", "src", "stages")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core: more threads would only wait for each other
 RESULTS = ("dvc.lock", "metrics", "reports")
 """What a run writes and Git keeps."""
@@ -131,42 +131,40 @@ def stale(project: Project) -> set[str]:
 
 
 def shrink(params: dict[str, Any]) -> None:
-    """A dozen small samples, one small encoder with two layers, a decoder each."""
-    data = params["datasets"]["photos"]
-    data.update(size=32, shorter_side=160, tile=128, stride=128, augment=0)
-    encoder = next(iter(params["encoders"].values()))
-    params["encoders"] = {"small": {**encoder, "arch": "resnet18", "layers": ["relu", "layer1"], "batch": 8}}
-    row = next(iter(params["decoders"].values()))
-    params["decoders"] = {
-        f"small-{layer}": {
-            **row,
-            "encoder": "small",
-            "layers": [layer],
-            "features": f"small/{layer}",
-            "width": 8,
-            "loss": dict(row["loss"]),
-            "training": {**row["training"], "epochs": 20, "batch": 2},
-        }
-        for layer in ("relu", "layer1")
+    """A dozen small samples, one small encoder with two layers, and a small row of each kind."""
+    rows, shared = params["reconstructors"], params["shared"]
+    del params["datasets"]["photos-32"], params["observations"]["square-32"]
+    params["datasets"]["photos"].update(size=32)
+    shared["bundled"].update(shorter_side=160, tile=128, stride=128, augment=0)
+    params["encoders"] = {
+        "small": {**params["encoders"]["resnet50"], "arch": "resnet18"},
+        "lpips": params["encoders"]["lpips"],
     }
-    row = next(iter(params["inversions"].values()))
-    changed = {"encoder": "small", "layer": "relu", "features": "small/relu", "decoder": "small-relu"}
-    params["inversions"] = {"small-relu": {**row, **changed, "images": 2, "steps": 8, "batch": 2}}
-    params["degradations"]["photos"]["baselines"] = ["identity", "gamma"]
-    row = params["restorers"]["photos-nafnet"]
-    training = {**row["training"], "epochs": 2, "batch": 4}
-    params["restorers"] = {"photos-nafnet": {**row, "width": 4, "training": training}}
-    row = params["inpainters"]["pix2pix"]
-    params["inpainters"] = {"pix2pix": {**row, "width": 4, "training": {**row["training"], "epochs": 2, "batch": 4}}}
-    del params["datasets"]["photos-32"], params["holes"]["square-32"]
-    row = params["completers"]["photos-hybrid"]
-    small = {"width": 6, "layers": 1, "head": 6, "components": 2, "trunk": {"width": 4, "rounds": 1, "guess": 10.0}}
-    changed = {"dataset": "photos", "holes": "two-boxes", "samples": 2, **small}
-    params["completers"] = {"small": {**row, **changed, "training": {**row["training"], "epochs": 1, "batch": 4}}}
-    params["baselines"] = {"photos": params["baselines"]["photos"]}
+    features = params["observations"].pop("resnet50")
+    del params["observations"]["vgg16"]
+    path = "data/weights/small.safetensors"
+    params["observations"]["small"] = {**features, "path": path, "layers": ["relu", "layer1"]}
+    shared["features"]["batch"] = 8
+    kept = {name: rows[name] for name in ("pix2pix", "photos-nafnet")}
+    decoder = rows["vgg16-relu1_2"]
+    layers = {f"small-{layer}": {**decoder, "observation": f"small/{layer}"} for layer in ("relu", "layer1")}
+    completer = {**rows["photos-hybrid"], "dataset": "photos", "observation": "two-boxes"}
+    params["reconstructors"] = {**layers, **kept, "small-pixelrnn": completer}
+    params["reconstructors"]["photos-nafnet"].update(width=4, training={"epochs": 2, "batch": 4})
+    search = params["searches"]["resnet50-relu-search"]
+    params["searches"] = {"small-relu-search": {**search, "observation": "small/relu", "decoder": "small-relu"}}
+    params["searches"]["small-relu-search"]["steps"] = 8
+    shared["decoder"].update(width=8)
+    shared["decoder"]["training"].update(epochs=20, batch=2)
+    shared["inversion"].update(images=2, batch=2)
+    shared["pix2pix"].update(width=4)
+    shared["pix2pix"]["training"].update(epochs=2, batch=4)
+    small = {"width": 6, "layers": 1, "head": 6, "components": 2, "samples": 2}
+    shared["pixelrnn"].update(small, trunk={"width": 4, "rounds": 1, "guess": 10.0})
+    shared["pixelrnn"]["training"].update(epochs=1, batch=4)
+    params["baselines"].update(frames=["identity", "gamma"])
     params["metrics"]["bootstrap"] = 100
-    if "report" in params:
-        params["report"]["images"] = 2
+    params["report"]["images"] = 2
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +205,7 @@ def build(folder: Path) -> Project:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy2(source, target)
-    loop = root / "src/afterimage/training.py"
+    loop = root / "src/afterimage/training/loop.py"
     text = loop.read_text(encoding="utf-8")
     assert text.count("CHECKPOINT_SECONDS = 30.0") == 1
     loop.write_text(text.replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.0"), encoding="utf-8")

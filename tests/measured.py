@@ -53,7 +53,7 @@ def gates(observation: str, shapes: Sequence[Sequence[int]] = ()) -> None:
     values = {"samples": 6, "distinct": 6, "lowest": 0.0, "highest": 2.5}
     counts = [{"shape": shape, "dtype": "float16", "splits": dict.fromkeys(SPLITS, values)} for shape in shapes]
     found = [gate(observation, "every value is finite", **each) for each in counts or [{}]]
-    outputs.write_json(layout.validation(f"observations/{observation}"), {"gates": found})
+    outputs.write_json(layout.observation(observation) / layout.GATES, {"gates": found})
 
 
 def gate(name: str, sentence: str, **counts: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from afterimage.core import outputs, shards
+from afterimage.core import layout, outputs, shards
 
 
 def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
@@ -118,3 +118,15 @@ def shards_of(root: Path, splits: dict[str, list[int]], size: int = 32, prefix: 
     shards.write_index(root, {"dataset": "mine", "size": size}, described)
     outputs.write_csv(root / "samples.csv", ("key", "split", "shard", "image", "group"), lines)
     return root
+
+
+def pair_shards(root: Path) -> Path:
+    """Shards of pairs, 16 px, in a project."""
+    from afterimage.datasets import sharding, sources
+
+    pairs(root / "in")
+    given = {"source": "folder", "path": str(root / "in"), "size": 16, "pairs": PAIRS, "group": "image"}
+    dataset = sources.Dataset.kind_of(given).model_validate(given)
+    sources.fetch(dataset, "mine", root / "raw")
+    sharding.write(dataset, "mine", root / "raw", root / layout.shards("mine"), jobs=1)
+    return root / layout.shards("mine")

@@ -22,7 +22,6 @@ PLACES = (
     layout.metrics("*", "*"),
     layout.measured("*"),
     layout.validation("*"),
-    layout.validation("observations/*"),
 )
 
 

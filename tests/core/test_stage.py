@@ -7,8 +7,8 @@ from pathlib import Path
 
 PROGRAM = """
 import os, sys
-from afterimage import stage
-from afterimage.errors import ShardError
+from afterimage.core import stage
+from afterimage.core.errors import ShardError
 def main(key):
     if key == "bad": raise ShardError("photos: two lines\\n   are made one")
     if key == "full": raise OSError(28, os.strerror(28), "data/x.tar")

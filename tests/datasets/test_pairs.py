@@ -14,14 +14,15 @@ from PIL import Image
 
 from afterimage.core import outputs, shards
 from afterimage.core.errors import AfterimageError, CheckError, ShardError
-from afterimage.datasets import checks, sharding, sources
+from afterimage.datasets import sharding, sources
+from afterimage.validation import checks
 
 SPLITS = ("train", "val", "test")
 
 
 def row(folder: Path, **values: Any) -> Any:
     data = {"source": "folder", "path": str(folder), "size": 16, "pairs": pictures.PAIRS, "group": "image", **values}
-    return sources.Dataset.kind(data).model_validate(data)
+    return sources.Dataset.kind_of(data).model_validate(data)
 
 
 def sharded(folder: Path, **values: Any) -> Path:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 from skimage.metrics import structural_similarity
-from test_evaluation import lpips, weights  # noqa: F401 - fixtures
 
 from afterimage.core.errors import MetricError
 from afterimage.evaluation import metrics
@@ -24,7 +23,7 @@ def pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return originals, np.where(missing[..., None], noise, originals), missing
 
 
-def test_errors_are_those_of_the_region(lpips: Lpips):  # noqa: F811
+def test_errors_are_those_of_the_region(lpips: Lpips):
     originals, found, missing = pair()
     columns = measure(originals, found, missing, lpips)
     for number in range(2):
@@ -40,7 +39,7 @@ def test_errors_are_those_of_the_region(lpips: Lpips):  # noqa: F811
     assert columns["hole_mse"] * columns["missing"] == pytest.approx(metrics.mse(originals, found))
 
 
-def test_maps_are_those_of_the_reference_implementations(lpips: Lpips):  # noqa: F811
+def test_maps_are_those_of_the_reference_implementations(lpips: Lpips):
     originals, found, missing = pair()
     columns = measure(originals, found, missing, lpips)
     _, reference = structural_similarity(
@@ -65,7 +64,7 @@ def test_the_band_is_what_is_near_a_known_pixel():
     assert band(np.pad(missing[:1], ((0, 0), (0, 192), (0, 192)))).sum() == 19**2 - 3**2  # 8 px of 256
 
 
-def test_a_perfect_fill(lpips: Lpips):  # noqa: F811
+def test_a_perfect_fill(lpips: Lpips):
     originals, _, missing = pair()
     columns = measure(originals, originals, missing, lpips)
     assert (columns["hole_psnr"] == metrics.PSNR_CAP).all()
@@ -73,7 +72,7 @@ def test_a_perfect_fill(lpips: Lpips):  # noqa: F811
     assert (columns["band_rmse"] == 0).all()
 
 
-def test_what_does_not_belong_together(lpips: Lpips):  # noqa: F811
+def test_what_does_not_belong_together(lpips: Lpips):
     originals, found, missing = pair()
     with pytest.raises(MetricError, match="masks of shape"):
         measure(originals, found, missing[:, :32], lpips)

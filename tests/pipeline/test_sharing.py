@@ -79,20 +79,19 @@ def test_a_remote_spares_other_machines_every_run(team: Project, tmp_path: Path)
     assert not (clone.root / ".afterimage").exists()
     assert clone.git("status", "--porcelain") == ""
     assert clone.results() == team.results()
-    assert (clone.root / "data/models/decoders/small-relu/model.safetensors").is_file()
+    assert (clone.root / "data/models/small-relu/model.safetensors").is_file()
 
-    # The same without dvc.lock: what is in the cache is fetched, the gate before it runs
+    # The same without dvc.lock: what is in the cache is fetched; stages with results in Git run, and give the same
     other = team.clone(tmp_path / "other", tmp_path / "origin.git")
     other.run("rm", "dvc.lock")
-    said = follow(other, third)["dvc repro --pull extract@vgg16"]
-    assert ran(said) == ["validate@photos"]
+    said = follow(other, third)["dvc repro --pull train@vgg16-relu3_3"]
+    assert set(ran(said)) == set(other.records()) == {"validate@photos", "observe@small"}
     assert set(re.findall(r"^Stage '(.+)' is cached - skipping run", said, re.MULTILINE)) == {
         "fetch@photos",
         "shard@photos",
         "weights@small",
-        "extract@small",
+        "train@small-layer1",
     }
-    assert set(other.records()) == {"validate@photos"}
     assert other.git("status", "--porcelain", "--", "metrics", "reports") == ""
     known, now = (load_yaml(project.root / "dvc.lock")["stages"] for project in (team, other))
     assert now == {name: known[name] for name in now}
@@ -134,8 +133,8 @@ def test_two_branches_are_merged(project: Project, tmp_path: Path):
     ours.commit("A second data set")
     ours.git("checkout", "--quiet", "main")
     ours.dvc("checkout")
-    ours.params(lambda params: params["baselines"]["photos"].update(methods=["mean_colour", "mean_image"][::-1]))
-    assert set(ran(ours.dvc("repro"))) - {"report"} == {"baseline@photos"}
+    ours.params(lambda params: params["baselines"].update(features=["mean_colour", "mean_image"][::-1]))
+    assert set(ran(ours.dvc("repro"))) - {"report"} == {"baseline@small"}
     ours.commit("The baselines the other way round")
 
     (commands,) = sections()["Merging two branches"]
@@ -153,28 +152,28 @@ def test_two_branches_are_merged(project: Project, tmp_path: Path):
     assert ours.git("status", "--porcelain") == ""
     lock = load_yaml(ours.root / "dvc.lock")["stages"]
     assert lock["shard@faces"]["params"]["params.yaml"]["datasets.faces"]["size"] == 16
-    assert lock["baseline@photos"]["params"]["params.yaml"]["baselines.photos"]["methods"][0] == "mean_image"
+    assert lock["baseline@small"]["params"]["params.yaml"]["baselines.features"][0] == "mean_image"
     assert len(ours.git("log", "-1", "--format=%P").split()) == 2
 
 
 def test_independent_stages_run_in_parallel(project: Project, tmp_path: Path):
     copy = project.copy(tmp_path / "copy")
-    rows = copy.params(lambda params: [row["training"].update(epochs=2) for row in params["decoders"].values()])
+    rows = list(copy.params()["reconstructors"])
+    copy.params(lambda params: [row.update(training={"epochs": 1}) for row in params["reconstructors"].values()])
     (commands,) = sections()["Independent stages in parallel"]
     *before, last = commands
     said = follow(copy, before)
-    trained = {f"train-decoder@{row}" for row in rows["decoders"]}
+    trained = {f"train@{row}" for row in rows}
     assert ran(said[before[0]]) == []
     assert set(ran(said[before[1]])) == trained
-    assert len(trained) == 2
+    assert len(trained) == 5
     assert last == "dvc repro"
     left = stale(copy)
     assert not left & trained
-    assert {f"reconstruct-decoder@{row}" for row in rows["decoders"]} <= left
+    assert {f"evaluate@{row}" for row in rows} <= left
     lock = load_yaml(copy.root / "dvc.lock")["stages"]
-    assert {
-        lock[name]["params"]["params.yaml"][f"decoders.{name.split('@')[1]}"]["training"]["epochs"] for name in trained
-    } == {2}
+    tracked = [lock[f"train@{row}"]["params"]["params.yaml"][f"reconstructors.{row}"] for row in rows]
+    assert {row["training"]["epochs"] for row in tracked} == {1}
 
 
 def test_an_experiment_changes_one_row(project: Project, tmp_path: Path):
@@ -182,24 +181,21 @@ def test_an_experiment_changes_one_row(project: Project, tmp_path: Path):
     before = copy.params()
     run, back = sections()["Experiments"]
     said = follow(copy, run)
-    assert set(ran(said[run[0]])) - {"report"} == {
-        f"{kind}@small-layer1" for kind in ("train-decoder", "reconstruct-decoder", "evaluate-decoder")
-    }
+    assert set(ran(said[run[0]])) - {"report"} == {"train@small-layer1", "evaluate@small-layer1"}
     after = copy.params()
-    assert after["decoders"]["small-layer1"]["training"]["epochs"] == 2
-    after["decoders"]["small-layer1"]["training"]["epochs"] = before["decoders"]["small-layer1"]["training"]["epochs"]
+    assert after["reconstructors"]["small-layer1"].pop("training") == {"epochs": 2}
     assert after == before
-    changed = {line.split()[0] for line in said["dvc metrics diff"].splitlines() if "summary.json" in line}
-    assert changed == {"metrics/decoders/small-layer1/summary.json"}
-    for name in ("psnr", "ssim", "mse", "lpips_untrained"):
+    changed = {line.split()[0] for line in said["dvc metrics diff"].splitlines() if ".json" in line}
+    assert changed == {"metrics/features/small-layer1/test.json"}
+    for name in ("psnr", "ssim", "lpips_untrained"):
         assert name in said["dvc metrics diff"]
     assert "longer" in said[run[2]]
     difference = json.loads(copy.run("dvc", "metrics", "diff", "--json").stdout)
-    assert list(difference) == ["metrics/decoders/small-layer1/summary.json"]
+    assert list(difference) == ["metrics/features/small-layer1/test.json"]
 
     follow(copy, back)
     assert copy.dvc("status").strip() == "Data and pipelines are up to date."
     assert copy.results() == project.results()
     branch = copy.git("show", "try-longer:params.yaml")
     (tmp_path / "branch.yaml").write_text(branch, encoding="utf-8")
-    assert load_yaml(tmp_path / "branch.yaml")["decoders"]["small-layer1"]["training"]["epochs"] == 2
+    assert load_yaml(tmp_path / "branch.yaml")["reconstructors"]["small-layer1"]["training"] == {"epochs": 2}

@@ -213,7 +213,7 @@ def test_many_panels_begin_a_new_line(tmp_path: Path) -> None:
         (layout.measured("filled") / "test/images.csv", "reports/measured/filled/test/images.csv: there is no such"),
         (layout.measured("cctv") / "mild/identity", "reports/measured/cctv/mild/identity/images.csv: there is no such"),
         (layout.model("restored") / "card.json", "data/models/restored/card.json: there is no such file"),
-        (layout.validation("observations/two"), "reports/validation/observations/two.json: there is no such file"),
+        (layout.observation("two") / layout.GATES, "data/observations/two/gates.json: there is no such file"),
         (layout.reconstructions("learned"), "data/reconstructions/learned/test"),
     ],
 )

@@ -47,9 +47,13 @@ def measured(row: str) -> Path:
     return Path("reports/measured") / row
 
 
-def validation(name: str) -> Path:
-    """The result of a validation gate."""
-    return Path("reports/validation") / f"{name}.json"
+def validation(dataset: str) -> Path:
+    """The result of the gate of a data set."""
+    return Path("reports/validation") / f"{dataset}.json"
+
+
+GATES = "gates.json"
+"""The results of an observation's gates, in its folder."""
 
 
 def training_state(row: str) -> Path:

@@ -54,11 +54,11 @@ class Kind(Protocol):
     METHODS: Mapping[str, str]
     """Its baselines, each with a line that says what it is."""
 
-    def more(self, stored: Any, case: str, lpips: Lpips) -> More | None:
+    def image_metrics(self, stored: Any, case: str, lpips: Lpips) -> More | None:
         """Measures what only this kind has, such as the inside of a hole."""
         ...
 
-    def beside(self, stored: Any, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
+    def answer_metrics(self, stored: Any, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
         """Numbers that need more than originals and reconstructions, such as the spread of samples `[N, K, H, W, 3]`.
 
         Args:
@@ -66,7 +66,7 @@ class Kind(Protocol):
         """
         ...
 
-    def besides(self, row: Any, reconstructor: Any, stored: Any, measured: Path, metrics: MetricsRow) -> None:
+    def tables(self, row: Any, reconstructor: Any, stored: Any, measured: Path, metrics: MetricsRow) -> None:
         """Further tables of a row, into the folder with a folder for each case."""
         ...
 
@@ -122,10 +122,10 @@ def evaluate_row(
                 keys = _spread(stored, case, row.images)
                 own = _rebuild(reconstructor, of, stored, case, row.together, keys, rebuilt / label)
                 inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
-                measure_folder(inside, stored, of, metrics, lpips, of.more(stored, case, lpips), keys, own)
+                measure_folder(inside, stored, of, metrics, lpips, of.image_metrics(stored, case, lpips), keys, own)
         labels = [_label(name, case, len(stored.cases())) for name in reconstructors for case in stored.cases()]
         outputs.write_json(measured / "cases.json", labels)  # their order, which the report keeps
-        of.besides(row, list(reconstructors.values())[-1], stored, measured, metrics)
+        of.tables(row, list(reconstructors.values())[-1], stored, measured, metrics)
 
 
 def evaluate_baselines(
@@ -148,7 +148,7 @@ def evaluate_baselines(
                     for key, image in zip(given.keys, method(given), strict=True):
                         put(f"{key}.png", encode_png(image))
             inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
-            measure_folder(inside, stored, of, metrics, lpips, of.more(stored, case, lpips))
+            measure_folder(inside, stored, of, metrics, lpips, of.image_metrics(stored, case, lpips))
 
 
 def _label(name: str, case: str, cases: int) -> str:
@@ -184,7 +184,7 @@ def _rebuild(
                     put(f"{key}.{SAMPLE}{place}.png", encode_png(sample))
             own = {name: np.asarray(values, dtype=np.float64) for name, values in made.values.items()}
             own |= reconstructor.score(given.observation, given.originals, rebuilt)
-            for name, values in {**own, **of.beside(stored, given, rebuilt, samples, own)}.items():
+            for name, values in {**own, **of.answer_metrics(stored, given, rebuilt, samples, own)}.items():
                 columns.setdefault(name, []).append(values)
             found_keys += given.keys
     return {"key": np.array(found_keys), **{name: np.concatenate(parts) for name, parts in columns.items()}}

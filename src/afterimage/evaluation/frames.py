@@ -29,15 +29,15 @@ METHODS = {
 }
 
 
-def more(stored: Stored, case: str, lpips: Lpips) -> More | None:
+def image_metrics(stored: Stored, case: str, lpips: Lpips) -> More | None:
     return None
 
 
-def beside(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
+def answer_metrics(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
     return {}
 
 
-def besides(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics: MetricsRow) -> None:
+def tables(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics: MetricsRow) -> None:
     """`subgroups.csv`, and `steps.csv` for rows that are trained on levels; `protocol.json` for those trained clean to
     clean, which say so by naming no levels."""
 

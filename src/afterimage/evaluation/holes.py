@@ -31,11 +31,11 @@ HISTOGRAM_WEIGHT = 32
 """Training images that the histogram of all pixels weighs as much as, where a pixel's own has seen too few."""
 
 
-def more(stored: Stored, case: str, lpips: Lpips) -> More | None:
+def image_metrics(stored: Stored, case: str, lpips: Lpips) -> More | None:
     return regions.Regions(StoredHoles(stored.folder, case), lpips)
 
 
-def beside(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
+def answer_metrics(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, own: Columns) -> Columns:
     """Of samples `coverage`, the share of the hole's channels whose truth lies within their range, and `spread`, the
     root of their mean variance in the hole. Beside `bits` those of a histogram: `histogram_bits` of the hole, and
     `histogram_bits_whole`."""
@@ -54,7 +54,7 @@ def beside(stored: Stored, given: Given, rebuilt: Uint8, samples: Uint8 | None, 
     return {name: np.array(values, dtype=np.float64) for name, values in found.items()}
 
 
-def besides(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics: MetricsRow) -> None:
+def tables(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics: MetricsRow) -> None:
     """Nothing: holes have no further tables."""
 
 

@@ -7,7 +7,7 @@
 A kind's package has an `Observation` of its own, which is what a reconstructor is given, and the modules
 
 - `row`, with `Row`, the class of its rows in the section `observations`;
-- `writing`, with `write(row, name, shards_dir, out_dir, report)`, which draws, stores and gates what is left of the
+- `writing`, with `write(row, name, shards_dir, out_dir)`, which draws, stores and gates what is left of the
   images of a data set;
 - `store`, with `Stored(folder, shards_dir, settings)`, which reads that for a row of reconstructors.
 

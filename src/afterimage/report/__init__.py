@@ -118,7 +118,7 @@ def _dataset(name: str, row: Values) -> dict[str, Any]:
 
 
 def _validation(project: Project) -> dict[str, Any]:
-    gates = {name: read_json(layout.validation(f"observations/{name}"))["gates"] for name in project.observations}
+    gates = {name: read_json(layout.observation(name) / layout.GATES)["gates"] for name in project.observations}
     return {
         "datasets": [read_json(layout.validation(name)) for name in project.datasets],
         "observations": [

@@ -65,7 +65,7 @@ class Layered:
         """The size of the features, C×h×w; of several layers the first and the last."""
         if self.joins:
             return f"{self.layers[0]} to {self.layers[-1]}"
-        gates = read_json(layout.validation(f"observations/{self.row.observation}"))["gates"]
+        gates = read_json(layout.observation(self.row.observation) / layout.GATES)["gates"]
         return "×".join(str(length) for length in gates[self.depth - 1]["counts"]["shape"])
 
 

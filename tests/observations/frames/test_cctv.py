@@ -6,25 +6,15 @@ import numpy as np
 import pytest
 from pictures import noise
 from pydantic import TypeAdapter, ValidationError
+from rows import STEPS
 from skimage.data import astronaut
 
 from afterimage.core import params
+from afterimage.observations import ObservationRow
 from afterimage.observations.frames import cctv
-from afterimage.observations.frames.store import DegradationRow
 
 IMAGE = astronaut()[100:164, 150:214]
 GREY = np.full((64, 64, 3), 100, np.uint8)
-STEPS = {
-    "low_light": {"gamma": [1.2, 2.0], "exposure": [0.4, 0.8]},
-    "defocus": {"radius": [1.0, 2.0]},
-    "motion": {"length": [3.0, 6.0], "bend": [0.0, 1.0]},
-    "downscale": {"factor": [2.0, 8.0], "filters": list(cctv.FILTERS)},
-    "noise": {"shot": [1e-3, 1e-2], "read": [1e-2, 5e-2]},
-    "chroma": {"strength": [0.02, 0.05]},
-    "interlace": {"shift": [1, 3]},
-    "jpeg": {"quality": [20, 60]},
-    "video": {"codec": "mpeg2", "quantiser": [4, 20]},
-}
 
 
 def step(name: str, **changes) -> cctv.AnyStep:
@@ -152,7 +142,7 @@ def test_a_wrong_step_is_named(wrong, said):
 def test_levels_of_the_project_are_read_from_params(tmp_path):
     from conftest import ROOT
 
-    row = params.row(ROOT / "params.yaml", "degradations", "photos", DegradationRow)
+    row = params.row(ROOT / "params.yaml", "observations", "photos-cctv", ObservationRow)
     assert list(row.levels) == ["light", "medium", "heavy"]
     used = {one.step for steps in row.levels.values() for one in steps}
     assert used == set(STEPS)

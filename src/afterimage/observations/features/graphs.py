@@ -1,9 +1,9 @@
 """Encoders without torchvision: what a network computes up to a layer, as plain data beside its weights.
 
 torchvision builds a network and finds its layers, but importing it takes longer than most uses of an encoder. So a
-store of features keeps the traced graph of its encoder, written as JSON: the modules by class and options, and the nodes
-between them. Only what is listed here is ever built, so the file holds no code. A network that takes more than this is
-left to torchvision.
+store of features keeps the traced graph of its encoder as JSON: the modules by class and options, and the nodes between
+them. Only what is listed here is ever built, so the file holds no code. A network that takes more than this is left to
+torchvision.
 """
 
 import operator

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from afterimage.core import devices, images, outputs, shards, weights
+from afterimage.core import devices, images, layout, outputs, shards, weights
 from afterimage.core.arrays import SCALE, restored, stored_bytes, to_npy
 from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
@@ -29,7 +29,7 @@ AHEAD = 2
 """Batches that are read before, and written after, the one that the network works on."""
 
 
-def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) -> None:
+def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
     """Extract the features of all layers of a row and hold them against the images, layer by layer.
 
     Raises:
@@ -38,7 +38,6 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) ->
         ShardError, SpaceError: as `extract`.
         CheckError: features are not finite or do not match their images; nothing is left at `out_dir`.
     """
-    report.unlink(missing_ok=True)
     path = Path(row.path)
     encoder = Encoder(weights.read_about(path)["arch"], row.layers)
     origin = encoder.load(path)["origin"]
@@ -46,7 +45,7 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) ->
     with outputs.folder(out_dir) as folder:
         extract(encoder, row, name, about, shards_dir, folder)
         gates = [checks.check_features(row.encoder, layer, folder / layer, shards_dir) for layer in row.layers]
-    outputs.write_json(report, {"gates": gates})
+        outputs.write_json(folder / layout.GATES, {"gates": gates})
 
 
 def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards_dir: Path, folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from afterimage.core import engine, outputs, shards
+from afterimage.core import engine, layout, outputs, shards
 from afterimage.core.errors import ImageError, ShardError
 from afterimage.core.images import Uint8, decode, encode_png, open_header
 from afterimage.observations.frames import cctv
@@ -16,14 +16,13 @@ from afterimage.validation import checks
 SPLITS = ("val", "test")
 
 
-def write(row: Row, name: str, originals: Path, out: Path, report: Path) -> None:
+def write(row: Row, name: str, originals: Path, out: Path) -> None:
     """Degrade the validation and test images of image shards by each level of a row.
 
     Raises:
         ShardError: the shards cannot be read, or a level without steps has no pairs to take its frames from.
         CheckError: a stored frame does not fit its image; nothing is left at `out`.
     """
-    report.unlink(missing_ok=True)
     index = shards.load_index(originals)
     for level, steps in row.levels.items():
         if not steps and not index.get("pairs"):
@@ -62,7 +61,7 @@ def write(row: Row, name: str, originals: Path, out: Path, report: Path) -> None
             checks.check_fixed(f"frames/{name}/{level}", folder / level, originals, SPLITS, _fault)
             for level in row.levels
         ]
-    outputs.write_json(report, {"gates": gates})
+        outputs.write_json(folder / layout.GATES, {"gates": gates})
 
 
 def _fault(stored: bytes, image: bytes) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from afterimage.core import images, outputs, shards
+from afterimage.core import images, layout, outputs, shards
 from afterimage.core.errors import AfterimageError
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.row import Row, draw
@@ -16,7 +16,7 @@ FIXED = ("val", "test")
 """The splits whose masks are stored."""
 
 
-def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) -> None:
+def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
     """Store the fixed masks of the validation and test samples of image shards, in tars of the same names.
 
     Args:
@@ -27,7 +27,6 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) ->
         HoleError: as for `draw`.
         CheckError: a stored mask does not fit its image; nothing is left at `out_dir`.
     """
-    report.unlink(missing_ok=True)
     index = shards.load_index(shards_dir)
     size = index["size"]
     paired = is_paired(row, index, shards_dir)
@@ -56,7 +55,7 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path, report: Path) ->
         }
         shards.write_index(folder, about, written)
         gate = checks.check_fixed(f"holes/{name}", folder, shards_dir, FIXED, _fault)
-    outputs.write_json(report, {"gates": [gate]})
+        outputs.write_json(folder / layout.GATES, {"gates": [gate]})
 
 
 def _fault(stored: bytes, image: bytes) -> str | None:

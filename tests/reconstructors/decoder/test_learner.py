@@ -1,0 +1,142 @@
+"""Decoders learn, from one layer or several, from stored features or computed ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pictures
+import pytest
+import rows
+import torch
+from rows import observed
+
+from afterimage import reconstructors
+from afterimage.core import layout
+from afterimage.core.errors import ParamsError, WeightsError
+from afterimage.core.images import to_tensor, to_uint8
+from afterimage.observations.features import Features
+from afterimage.reconstructors.decoder import KIND
+from afterimage.reconstructors.decoder.learner import total_variation
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures.shards_of(tmp_path_factory.mktemp("images"), {"train": [24], "val": [8], "test": [6]}, size=32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    return rows.features(images, tmp_path_factory.mktemp("features") / "vgg11")
+
+
+def row(**values: Any) -> Any:
+    return rows.row("decoder", **values)
+
+
+def trained(mine: Any, folder: Path, images: Path, root: Path) -> Path:
+    """Train on the layer that the row names, or on all of the encoder."""
+    return rows.trained(mine, folder / mine.observation.removeprefix("vgg11").strip("/"), images, root)
+
+
+def rebuilt(mine: Any, folder: Path, images: Path, root: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The test images, and what the trained row makes of their features, both 8-bit."""
+    given = rows.stored(mine, folder / mine.observation.removeprefix("vgg11").strip("/"), images)
+    (batch,) = given.given("test", 8)
+    (decode,) = rows.loaded(root).values()
+    made = decode(batch.observation)
+    assert made.samples is None and not made.values
+    return batch.originals, to_uint8(made.images)
+
+
+def test_total_variation_of_known_pictures() -> None:
+    assert float(total_variation(torch.full((1, 3, 4, 4), 0.3))) == 0
+    stripes = torch.tensor([0.0, 1.0, 0.0, 1.0]).expand(1, 3, 4, 4)
+    assert float(total_variation(stripes)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("arch", ["light", "upconv"])
+def test_training_beats_one_colour_and_gives_the_same_bytes_twice(
+    arch: str, folder: Path, images: Path, tmp_path: Path
+) -> None:
+    mine = row(arch=arch, training={"epochs": 15})
+    models = [trained(mine, folder, images, tmp_path / name) for name in ("a", "b")]
+    for name in ("model.safetensors", "card.json", "curves.csv"):
+        assert (models[0] / name).read_bytes() == (models[1] / name).read_bytes()
+    truth, found = (pixels / 255 for pixels in rebuilt(mine, folder, images, tmp_path / "a"))
+    one_colour = np.square(truth - truth.mean(axis=(1, 2), keepdims=True)).mean(axis=(1, 2, 3))
+    psnr = -10 * np.log10(np.square(found - truth).mean(axis=(1, 2, 3)))
+    assert psnr.mean() > float((-10 * np.log10(one_colour)).mean()) + 1
+
+
+@pytest.mark.parametrize("perceptual", [0.0, 0.1])
+def test_training_without_stored_features_comes_to_the_same(
+    perceptual: float, folder: Path, images: Path, tmp_path: Path
+) -> None:
+    mine = row(loss={"pixel": 1.0, "perceptual": perceptual, "total_variation": 0.0})
+    alone = rows.features(images, tmp_path / "features", observed("features", store=False))
+    found, curves = [], []
+    for name, features in (("stored", folder), ("alone", alone)):
+        model = trained(mine, features, images, tmp_path / name)
+        found.append(rebuilt(mine, features, images, tmp_path / name)[1].astype(int))
+        curves.append(np.genfromtxt(model / "curves.csv", delimiter=",", skip_header=1))
+    assert np.abs(found[0] - found[1]).max() <= 2
+    np.testing.assert_allclose(curves[0], curves[1], rtol=0.02)
+
+
+def test_the_card_says_what_is_needed_to_use_the_model(folder: Path, images: Path, tmp_path: Path) -> None:
+    model = trained(row(), folder, images, tmp_path)
+    card = json.loads((model / "card.json").read_text())
+    (part,) = card["given"]
+    assert (part["layer"], part["shape"], part["encoder"], part["arch"]) == (
+        "relu2_1",
+        [128, 16, 16],
+        "vgg11",
+        "vgg11",
+    )
+    assert part["weights_origin"] == "random, seed 0"
+    assert (card["words"], card["size"], card["observation"]) == ("upconv", 32, "vgg11/relu2_1")
+    (decode,) = rows.loaded(tmp_path).values()
+    assert card["parameters"] == sum(parameter.numel() for parameter in decode.network.parameters())
+    assert (model / "encoder.safetensors").read_bytes() == (folder / "relu2_1/encoder.safetensors").read_bytes()
+    assert not (tmp_path / layout.training_state("mine") / "checkpoint.pt").exists()
+
+
+def test_skips_and_extra_losses_train(folder: Path, images: Path, tmp_path: Path) -> None:
+    loss = {"pixel": 1.0, "perceptual": 0.1, "total_variation": 0.01}
+    mine = row(observation="vgg11", layers=["relu1_1", "relu2_1"], loss=loss)
+    curves = np.genfromtxt(trained(mine, folder, images, tmp_path) / "curves.csv", delimiter=",", names=True)
+    for name in ("train_mse", "train_perceptual"):
+        assert curves[name][-1] < curves[name][0]
+    assert curves["train_total_variation"][-1] > 0
+    assert rebuilt(mine, folder, images, tmp_path)[1].shape == (6, 32, 32, 3)
+
+
+def test_features_of_images_of_another_size_are_decoded(folder: Path, images: Path, tmp_path: Path) -> None:
+    trained(row(), folder, images, tmp_path)
+    (decode,) = rows.loaded(tmp_path).values()
+    pixels = to_tensor(np.asarray(pictures.noise(45, 70)))[None]
+    seen = rows.encoder()(pixels)["relu2_1"]
+    found = decode(Features(["a"], (70, 45), [seen])).images
+    assert found.shape == pixels.shape
+    assert 0 <= float(found.min()) <= float(found.max()) <= 1
+
+
+def test_what_does_not_fit_is_named(folder: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="expected the folder of a layer, or `layers` of it in the row"):
+        trained(row(observation="vgg11"), folder, images, tmp_path)
+    with pytest.raises(ParamsError, match=r"holds relu2_1, but the row has layers: \['relu1_1'\]"):
+        trained(row(layers=["relu1_1"]), folder, images, tmp_path)
+    with pytest.raises(WeightsError, match="no trained model"):
+        rows.loaded(tmp_path)
+    model = trained(row(), folder, images, tmp_path)
+    card = json.loads((model / "card.json").read_text())
+    card["settings"]["width"] = 4
+    (model / "card.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match="has shape"):
+        rows.loaded(tmp_path)
+
+
+def test_the_kind_is_found_by_its_name() -> None:
+    assert reconstructors.kind_of(row()) is KIND
+    assert (KIND.observes, row().together) == ("features", 4)

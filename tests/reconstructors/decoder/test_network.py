@@ -1,0 +1,41 @@
+"""The networks: sizes, architectures, whitening."""
+
+import pytest
+import rows
+import torch
+
+from afterimage.reconstructors.decoder.network import Decoder, Tap, Whitening
+
+
+@pytest.mark.parametrize("arch", ["light", "upconv"])
+@pytest.mark.parametrize("layers", [["relu2_1"], ["relu1_1", "relu2_1"], ["relu2_1", "relu1_1"]])
+def test_shapes_for_any_taps_and_any_image_size(arch: str, layers: list[str]) -> None:
+    shapes = {"relu1_1": (64, 32, 32), "relu2_1": (128, 16, 16)}
+    network = Decoder(arch, 8, [Tap(layer, shapes[layer]) for layer in layers], 32).eval()
+    for size in ((32, 32), (45, 71)):
+        found = rows.encoder()(torch.rand(2, 3, *size))
+        image = network([found[layer] for layer in layers], size)
+        assert image.shape == (2, 3, *size)
+        assert 0 <= float(image.min()) <= float(image.max()) <= 1
+
+
+def test_the_architectures_are_those_of_their_sources() -> None:
+    kinds = {
+        arch: [type(module).__name__ for module in Decoder(arch, 8, [Tap("x", (64, 8, 8))], 32).ups.modules()]
+        for arch in ("light", "upconv")
+    }
+    assert kinds["light"].count("ConvTranspose2d") == kinds["light"].count("BatchNorm2d") == 2
+    assert kinds["light"].count("ReLU") == 2
+    assert kinds["upconv"].count("ConvTranspose2d") == kinds["upconv"].count("LeakyReLU") == 2
+    assert "BatchNorm2d" not in kinds["upconv"]
+
+
+def test_whitening_makes_channels_uncorrelated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(5, 5, generator=generator, dtype=torch.float32)
+    values = torch.einsum("ij,njhw->nihw", mix, torch.randn(64, 5, 8, 8, generator=generator)) + 3
+    whitening = Whitening(5)
+    whitening.fit(iter(values.split(10)))
+    white = whitening(values).movedim(1, -1).reshape(-1, 5)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.mean(0), torch.zeros(5), atol=1e-3, rtol=0)
