@@ -185,8 +185,8 @@ def test_rows_that_would_share_a_folder_are_named(path: Path) -> None:
     with pytest.raises(ParamsError) as error:
         params.load(path)
     assert str(error.value) == (
-        f"{path}: `searches` has a row `mine`, and so has `observations`: their results lie in folders of that name, so "
-        "rows of observations, reconstructors and searches need names of their own"
+        f"{path}: `searches` has a row `mine`, and so has `observations`: their results lie in folders of that name, "
+        "so rows of observations, reconstructors and searches need names of their own"
     )
     path.write_text("datasets: {mine: {}}\nreconstructors: {mine: {}}\n")
     assert params.load(path)["reconstructors"] == {"mine": {}}

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from afterimage.core import images, outputs, shards
+from afterimage.core import images, layout, outputs, shards
 from afterimage.core.errors import SourceError
 """
 """What the examples of the page leave out; those below are of one file each."""

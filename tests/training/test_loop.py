@@ -31,6 +31,14 @@ def test_it_learns_and_tells_how(tmp_path: Path) -> None:
     assert set(curves[0]) == {"epoch", "learning_rate", "train_loss", "val_mse"}
     assert curves[-1]["val_mse"] < 0.2 * curves[0]["val_mse"]
     assert not learner.model.training
+    assert not (tmp_path / "live").exists()
+
+
+def test_curves_are_shown_as_they_grow_once_training_has_lasted(tmp_path: Path, monkeypatch) -> None:
+    times = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(loop, "LIVE_SECONDS", 60)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(times))
+    loop.fit(Learner(Lines(64, 0), Lines(16, 1)), row(epochs=20), tmp_path, {})
     assert (tmp_path / "live/plots/metrics/val_mse.tsv").read_text().count("\n") == 21
 
 
@@ -161,6 +169,7 @@ def test_a_git_repository_without_a_commit_only_lacks_the_live_curves(tmp_path: 
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loop, "LIVE_SECONDS", 0)
     curves = loop.fit(Learner(Lines(8, 0), Lines(4, 1)), row(), tmp_path / "state", {})
     assert len(curves) == 4
     assert "no live curves: " in capsys.readouterr().err

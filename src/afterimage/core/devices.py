@@ -28,5 +28,6 @@ def choose(name: Name) -> torch.device:
 def be_deterministic() -> None:
     """Let the same inputs give the same bits, on a GPU too."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same as use_deterministic_algorithms(True, warn_only=True), which also imports the compiler: a second
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False

@@ -24,6 +24,8 @@ State = Mapping[str, Tensor]
 
 PUBLISHED = re.compile(r"[A-Z][A-Z0-9_]+")
 """What torchvision's names of weights look like, such as IMAGENET1K_V1; files have other names."""
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+"""What torch.load raises on bytes that are no weights."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -89,8 +91,8 @@ def from_file(path: Path, sha256: str) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, *UNREADABLE) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: not weights that can be read safely: {reason}") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")

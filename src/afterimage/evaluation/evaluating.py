@@ -126,6 +126,8 @@ def evaluate_row(
         labels = [_label(name, case, len(stored.cases())) for name in reconstructors for case in stored.cases()]
         outputs.write_json(measured / "cases.json", labels)  # their order, which the report keeps
         of.tables(row, list(reconstructors.values())[-1], stored, measured, metrics)
+    for reconstructor in reconstructors.values():
+        reconstructor.forget()
 
 
 def evaluate_baselines(

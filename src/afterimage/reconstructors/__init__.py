@@ -81,6 +81,10 @@ class Reconstructor(Protocol):
         """
         return {}
 
+    def forget(self) -> None:
+        """Remove what was kept for a restart; called once everything that it answered is written."""
+        return
+
 
 class Kind(Protocol):
     """A kind of reconstructors."""
@@ -165,6 +169,8 @@ def load(
     if changes:
         where = f"{path}: `{SECTIONS[1]}.{name}` with {', '.join(f'{key}={value}' for key, value in changes.items())}"
         typed = params.typed(where, {**typed.model_dump(), **changes}, kind.Row)
+    if device == "auto":  # the row may say where it searches
+        chosen = devices.choose(getattr(typed, "device", device))
     folder = project / layout.observation(typed.observation)
     card = models.card(name, typed, [shards.load_index(folder)])
     return Loaded(typed, card, folder, kind.load(models.Model(folder, card, project, chosen, state)))

@@ -33,6 +33,8 @@ from afterimage.core.errors import TrainingError
 from afterimage.core.params import Row
 
 CHECKPOINT_SECONDS = 30.0
+LIVE_SECONDS = 30.0
+"""Of training before its curves are shown as they grow."""
 CHECKPOINT = "checkpoint.pt"
 
 Batch = Mapping[str, Any]
@@ -148,7 +150,7 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
         num_workers=row.workers,
         pin_memory=pinned,
     )
-    live = _live(state, run.curves)
+    live = _Live(state, run.curves)
     bar = tqdm(total=row.epochs * per_epoch, initial=run.step, unit="step", mininterval=1, dynamic_ncols=True)
     with bar:
         for batch in () if run.stopped else batches:
@@ -342,23 +344,37 @@ def _fingerprint(learner: Learner, row: TrainingRow, identity: Mapping[str, Any]
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _live(state: Path, curves: Sequence[Mapping[str, float]]) -> Callable[[Mapping[str, float]], None]:
-    """DVCLive's curves, for those who watch; it writes times, so it lives outside the outputs."""
-    from dvclive import Live
-    from scmrepo.exceptions import SCMError
+class _Live:
+    """DVCLive's curves, for those who watch; it writes times, so it lives outside the outputs.
 
-    try:
-        live = Live(str(state / "live"), dvcyaml=None, save_dvc_exp=False, report=None)
-    except SCMError as error:  # a Git repository without a commit; the curves are in the outputs all the same
-        tqdm.write(f"no live curves: {error}", file=sys.stderr)
-        return lambda row: None
+    Its import takes as long as a short training run, which nobody watches: it begins once training has lasted.
+    """
 
-    def log(row: Mapping[str, float]) -> None:
-        for name, value in row.items():
-            if name != "epoch":
-                live.log_metric(name, value)
-        live.next_step()
+    def __init__(self, state: Path, curves: Sequence[Mapping[str, float]]):
+        self.folder, self.waiting = state / "live", list(curves)
+        self.started = time.monotonic()
+        self.live: Any = None
 
-    for row in curves:
-        log(row)
-    return log
+    def __call__(self, row: Mapping[str, float]) -> None:
+        self.waiting.append(row)
+        if self.live is None and time.monotonic() - self.started >= LIVE_SECONDS:
+            self.live = self._begin()
+        if self.live is None:
+            return
+        for each in self.waiting:
+            for name, value in each.items():
+                if name != "epoch":
+                    self.live.log_metric(name, value)
+            self.live.next_step()
+        self.waiting.clear()
+
+    def _begin(self) -> Any:
+        from dvclive import Live
+        from scmrepo.exceptions import SCMError
+
+        try:
+            return Live(str(self.folder), dvcyaml=None, save_dvc_exp=False, report=None)
+        except SCMError as error:  # a Git repository without a commit; the curves are in the outputs all the same
+            tqdm.write(f"no live curves: {error}", file=sys.stderr)
+            self.started = math.inf
+            return None

@@ -9,7 +9,7 @@ import rows
 from pictures import png, shards_of
 from rows import LEVELS, observed
 
-from afterimage.core import outputs, shards
+from afterimage.core import layout, outputs, shards
 from afterimage.core.errors import CheckError, ShardError
 from afterimage.core.images import decode
 from afterimage.observations.frames import store, writing
@@ -48,7 +48,7 @@ def test_a_level_without_steps_takes_the_inputs_of_pairs(tmp_path, written):
 
 def test_the_gate_is_one_a_level(written):
     _, out = written
-    gates = json.loads((out.parent / "out-gate.json").read_text())["gates"]
+    gates = json.loads((out / layout.GATES).read_text())["gates"]
     assert [gate["name"] for gate in gates] == [f"frames/mine/{level}" for level in LEVELS]
     assert all(gate["passed"] and len(gate["checks"]) == 4 for gate in gates)
     assert gates[0]["counts"] == {"splits": {"val": {"samples": 3}, "test": {"samples": 4}}}
@@ -61,7 +61,6 @@ def test_a_frame_that_does_not_fit_its_image_is_refused(written, tmp_path, monke
     with pytest.raises(CheckError, match=r"frames/mine/mild: .* 40 x 16 px, RGB; expected RGB and at most 32 x 32 px"):
         rows.written(observed("frames"), "mine", originals, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "out-gate.json").exists()
 
 
 def test_the_index_of_a_level_says_what_happened(written):

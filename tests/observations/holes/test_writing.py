@@ -10,7 +10,7 @@ from pictures import encoded, noise, shards_of
 from PIL import Image
 from rows import observed
 
-from afterimage.core import outputs, shards
+from afterimage.core import layout, outputs, shards
 from afterimage.core.errors import CheckError, HoleError, ShardError
 from afterimage.core.images import encode_png
 from afterimage.observations.holes import writing
@@ -27,7 +27,7 @@ def test_fixed_masks_are_stored_beside_their_images(images, tmp_path):
     rows.written(observed("holes", shape="boxes"), "two", images, tmp_path / "once")
     rows.written(observed("holes", shape="boxes"), "two", images, tmp_path / "twice")
     files = sorted(path.name for path in (tmp_path / "once").iterdir())
-    assert files == ["index.json", "test-000000.tar", "test-000001.tar", "val-000000.tar"]
+    assert files == ["gates.json", "index.json", "test-000000.tar", "test-000001.tar", "val-000000.tar"]
     for name in files:
         assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
     for split in writing.FIXED:
@@ -96,7 +96,7 @@ def test_the_file_that_masks_come_from_is_in_the_index(images, tmp_path):
 def test_a_gate_holds_what_was_stored_against_the_images(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows.written(observed("holes"), "two", images, tmp_path / "holes")
-    (gate,) = json.loads((tmp_path / "holes-gate.json").read_text())["gates"]
+    (gate,) = json.loads((tmp_path / "holes" / layout.GATES).read_text())["gates"]
     assert (gate["name"], gate["passed"], len(gate["checks"])) == ("holes/two", True, 4)
     assert gate["counts"] == {"splits": {"val": {"samples": 3}, "test": {"samples": 4}}}
     small = encode_png(Image.fromarray(np.eye(8, dtype=bool)))
@@ -104,4 +104,3 @@ def test_a_gate_holds_what_was_stored_against_the_images(images, tmp_path, monke
     with pytest.raises(CheckError, match=r"holes/two: .* key val_a0000, fault mask: the mask is 8 x 8 px, expected"):
         rows.written(observed("holes"), "two", images, tmp_path / "again")
     assert not (tmp_path / "again").exists()
-    assert not (tmp_path / "again-gate.json").exists()

@@ -13,10 +13,10 @@ import torch
 
 from afterimage import reconstructors
 from afterimage.core import layout, outputs, shards
-from afterimage.core.errors import ParamsError, ShardError, WeightsError
+from afterimage.core.errors import DeviceError, ParamsError, ShardError, WeightsError
 from afterimage.core.images import to_uint8
 from afterimage.observations import Given
-from afterimage.reconstructors.inversion import KIND, checkpoint
+from afterimage.reconstructors.inversion import KIND, checkpoint, searching
 from afterimage.reconstructors.inversion.checkpoint import Checkpoint
 from afterimage.reconstructors.inversion.row import InversionRow
 from afterimage.training import models
@@ -106,24 +106,28 @@ def test_a_killed_search_goes_on_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     batch = given(root)
-    whole = loaded(root)[name](batch.observation)
+    whole = loaded(root, batch=2)[name](batch.observation)
     keep, steps = Checkpoint.keep, [0]
 
     def kept(self: Checkpoint, label: str, state: Mapping[str, Any]) -> None:
         keep(self, label, state)
         steps[0] += 1
-        if steps[0] in (2, 7):
+        if steps[0] in (2, 7, 11):  # the first batch takes 8 steps
             raise KilledError
 
     monkeypatch.setattr(Checkpoint, "keep", kept)
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(KilledError):
-            loaded(root, tmp_path)[name](batch.observation)
+            loaded(root, tmp_path, batch=2)[name](batch.observation)
         assert (tmp_path / f"{name}.pt").is_file()
-    found = loaded(root, tmp_path)[name](batch.observation)
-    assert steps == [8]  # none was made twice
+    found = loaded(root, tmp_path, batch=2)[name](batch.observation)
+    assert steps == [16]  # none was made twice
     assert torch.equal(found.images, whole.images)
     assert found.values == whole.values
+    search = loaded(root, tmp_path, batch=2)[name]
+    assert torch.equal(search(batch.observation).images, whole.images)
+    assert steps == [16], "what ended is kept until all that is searched is written"
+    search.forget()
     assert not (tmp_path / f"{name}.pt").exists()
 
 
@@ -149,10 +153,34 @@ def test_settings_may_be_changed(root: Path) -> None:
         loaded(root, steps=0)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device that the row asks for")
+def test_a_row_may_say_where_it_searches(root: Path) -> None:
+    changes = {"device": "cuda"}
+    with pytest.raises(DeviceError, match="`cuda` is not available here"):
+        reconstructors.load(root, "search", "auto", None, changes)
+    assert list(reconstructors.load(root, "search", "cpu", None, changes).reconstructors) == CASES
+
+
+def test_the_decoder_is_told_whose_features_it_gets(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "DECODED", 2)
+    batch, start = given(root), loaded(root)["decoder"]
+    asked: list[list[str]] = []
+    decode = start.decode
+
+    def watched(observation: Any) -> Any:
+        asked.append(list(observation.keys))
+        return decode(observation)
+
+    monkeypatch.setattr(start, "decode", watched)
+    assert len(start(batch.observation).images) == 3
+    assert asked == [batch.keys[:2], batch.keys[2:]]
+
+
 def test_nothing_is_trained_and_the_card_is_made_up(root: Path) -> None:
     assert KIND.learner(row(), None) is None  # type: ignore[arg-type]
     assert reconstructors.kind_of(row()) is KIND
-    assert (KIND.observes, row().together) == ("features", 3)
+    assert KIND.observes == "features"
+    assert row().together > 10**9, "one checkpoint covers a whole row, whatever its batches"
     found = reconstructors.load(root, "search", "cpu")
     assert (found.row, found.folder) == (row(), root / layout.observation(f"vgg11/{LAYER}"))
     assert (found.card["row"], found.card["size"], found.card["given"][0]["layer"]) == ("search", 32, LAYER)

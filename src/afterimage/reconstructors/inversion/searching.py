@@ -6,6 +6,7 @@ The decoder itself is measured beside them, on the same images.
 import inspect
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from afterimage.reconstructors.inversion.search import Inverter
 from afterimage.training.models import Model
 
 ERROR = "feature_error"
+DECODED = 8
+"""Images that go through the decoder at once. The last bits of its answers depend on it."""
 
 
 class Start(Reconstructor):
@@ -52,7 +55,9 @@ class Start(Reconstructor):
         return Reconstruction(self.begin(given))
 
     def begin(self, given: Features) -> Tensor:
-        parts = [Features(given.keys, given.size, [part]) for part in given.layers[0].float().split(8)]
+        features = given.layers[0].float()
+        starts = range(0, len(given.keys), DECODED)
+        parts = [Features(given.keys[at : at + DECODED], given.size, [features[at : at + DECODED]]) for at in starts]
         # The search needs slopes, which a tensor of inference mode cannot have
         return torch.cat([self.decode(part).images for part in parts]).clone()
 
@@ -77,7 +82,6 @@ class Searching(Reconstructor):
         starts = None if self.start is None else self.start.begin(given)
         checkpoint = Checkpoint(self._state(), self._identity(given))
         found = inverter(given.keys, given.layers[0], starts, checkpoint, f"{self.model.card['row']} {self.name}")
-        checkpoint.forget()
         if hasty := sum(not one.converged for one in found):
             text = f"{self.name}: {hasty} of {len(found)} searches not converged after {self.row.steps} steps"
             tqdm.write(text, file=sys.stderr)
@@ -92,7 +96,11 @@ class Searching(Reconstructor):
         """The feature error of the 8-bit image that is kept."""
         return _errors(Inverter(self.encoder, self.layer, self.row, given.size), given, rebuilt)
 
-    def _state(self):  # type: ignore[no-untyped-def]
+    def forget(self) -> None:
+        if path := self._state():
+            path.unlink(missing_ok=True)
+
+    def _state(self) -> Path | None:
         return None if self.model.state is None else self.model.state / f"{self.name}.pt"
 
     def _identity(self, given: Features) -> Mapping[str, object]:
