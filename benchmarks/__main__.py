@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from afterimage.errors import AfterimageError
+from afterimage.core.errors import AfterimageError
 from benchmarks.measuring import Line
 
 NAMES = (

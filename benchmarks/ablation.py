@@ -1,9 +1,9 @@
-"""What each part of an inpainter brings, on the same data and for as many steps: `python -m benchmarks.ablation ROW`.
+"""What each part of pix2pix brings, on the same data and for as many steps: `python -m benchmarks.ablation ROW`.
 
-ROW is a row of `inpainters` in params.yaml of this folder, whose images and holes the pipeline has made. Each variant
-differs from it in one thing, is trained anew for `--epochs` epochs, and is measured on the test images; the table is
-Markdown. It is no part of `python -m benchmarks`, because it trains for minutes. Data of one's own, as in
-docs/inpainting.md, needs only rows of `datasets`, `holes` and `inpainters`.
+ROW is a row of `reconstructors` of the kind pix2pix in params.yaml of this folder, whose images and holes the pipeline
+has made. Each variant differs from it in one thing, is trained anew for `--epochs` epochs, and is measured on the test
+images; the table is Markdown. It is no part of `python -m benchmarks`, because it trains for minutes. Data of one's
+own, as in docs/inpainting.md, needs only rows of `datasets`, `observations` and `reconstructors`.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from typing import Any
 
 from tabulate import tabulate
 
-from afterimage import layout, params, stage
-from afterimage.evaluation import evaluate
-from afterimage.metrics import Lpips, MetricsRow
-from afterimage.observations.holes import HolesRow, StoredHoles
-from afterimage.reconstructors import classical_holes, pix2pix
-from afterimage.reconstructors.pix2pix import InpainterRow
-from afterimage.regions import Regions
-from afterimage.results import read_json
+from afterimage.core import devices, layout, params, stage
+from afterimage.evaluation import evaluating
+from afterimage.evaluation.metrics import Lpips, MetricsRow
+from afterimage.evaluation.results import read_json
+from afterimage.observations.holes.store import Stored
+from afterimage.reconstructors.pix2pix import KIND
+from afterimage.reconstructors.pix2pix.row import Pix2PixRow
+from afterimage.training import models
 
 L2 = {"l1": 0.0, "l2": 1.0, "adversarial": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -43,40 +43,43 @@ def main() -> None:
     parser.add_argument("row", metavar="ROW")
     parser.add_argument("--epochs", type=int, default=1)
     words = parser.parse_args()
-    row = params.row(stage.PARAMS, "inpainters", words.row, InpainterRow)
+    row = params.row(stage.PARAMS, "reconstructors", words.row, Pix2PixRow)
     lines = [[method, "", "", *_numbers(_baseline(row, method))] for method in METHODS]
-    lpips = Lpips(layout.weights("lpips-alexnet"))
+    lpips = Lpips(layout.weights("lpips"))
     first = next(iter(VARIANTS.values()))
     for name, change in VARIANTS.items():
         training = row.training.model_copy(update={"epochs": words.epochs})
         values = {**row.model_dump(), "blocks": "plain", "start": "smooth", **first, **change}
-        variant = InpainterRow.model_validate({**values, "training": training.model_dump()})
+        variant = Pix2PixRow.model_validate({**values, "training": training.model_dump()})
         with tempfile.TemporaryDirectory(prefix="afterimage-ablation-") as work:
             started = time.perf_counter()
-            summary, parameters = _measured(variant, lpips, Path(work))
-        lines.append([name, f"{parameters / 1e6:.2f} M", f"{time.perf_counter() - started:.0f} s", *_numbers(summary)])
+            means, parameters = _measured(variant, lpips, Path(work))
+        lines.append([name, f"{parameters / 1e6:.2f} M", f"{time.perf_counter() - started:.0f} s", *_numbers(means)])
     print(tabulate(lines, ["", "parameters", "time", *SHOWN], tablefmt="github", disable_numparse=True))
 
 
-def _measured(row: InpainterRow, lpips: Lpips, work: Path) -> tuple[dict[str, float], int]:
-    """Train, fill and measure; the summary of metrics and the number of parameters."""
-    holes_row = params.row(stage.PARAMS, "holes", row.holes, HolesRow)
-    originals, holes = layout.shards(row.dataset), layout.holes(row.holes)
-    pix2pix.train("variant", row, holes_row, originals, holes, work / "model", work / "state")
-    pix2pix.reconstruct(work / "model", holes_row, originals, holes, work / "filled", row.training.batch)
+def _measured(row: Pix2PixRow, lpips: Lpips, work: Path) -> tuple[dict[str, float], int]:
+    """Train, fill and measure; the means of all metrics and the number of parameters."""
+    stored = Stored(layout.observation(row.observation), layout.shards(row.dataset), row.model_dump())
+    models.train("variant", row, KIND.learner(row, stored), stored, work / "model", work / "state")
+    card = read_json(work / "model" / models.CARD)
+    filling = KIND.load(models.Model(work / "model", card, device=devices.choose(row.training.device)))
+    places = evaluating.Places(work / "filled", work / "measured", work / "metrics")
     metrics = params.table(stage.PARAMS, "metrics", MetricsRow)
-    evaluate(
-        work / "filled", originals, work / "metrics", metrics, lpips, more=Regions(StoredHoles(holes, "test"), lpips)
-    )
-    return read_json(work / "metrics/summary.json"), read_json(work / "model/card.json")["parameters"]
+    evaluating.evaluate_row(row, filling, stored, places, metrics, lpips)
+    return _means(places.measured / "test"), card["parameters"]
 
 
-def _baseline(row: InpainterRow, method: str) -> dict[str, float]:
-    return read_json(layout.metrics(classical_holes.FAMILY, f"{row.holes}/{method}") / "summary.json")
+def _baseline(row: Pix2PixRow, method: str) -> dict[str, float]:
+    return _means(layout.measured(row.observation) / method)
 
 
-def _numbers(summary: dict[str, float]) -> list[str]:
-    return [f"{summary[name]:.2f}" if name.endswith("psnr") else f"{summary[name]:.4f}" for name in SHOWN]
+def _means(folder: Path) -> dict[str, float]:
+    return {name: each["mean"] for name, each in read_json(folder / "intervals.json")["metrics"].items()}
+
+
+def _numbers(means: dict[str, float]) -> list[str]:
+    return [f"{means[name]:.2f}" if name.endswith("psnr") else f"{means[name]:.4f}" for name in SHOWN]
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ and channel; the mixture of logistics takes a pixel in one turn, and its ratio i
 time is that of a few dozen of its pixels, in single precision, which is faster; the cached way's is real, in the double
 precision that makes both give the same image. That they do is checked on a smaller hole.
 
-A training step is one of `completer.CompleterLearner` at 32 x 32 px, without the trunk, beside one of plain 3 x 3
+A training step is one of `PixelRnnLearner` at 32 x 32 px, without the trunk, beside one of plain 3 x 3
 convolutions with ReLU, the same width and the same multiply-adds: at 128 channels, the width of the papers, and for
 the gated layers also at 48, where what is not a multiplication weighs more. Quality is what `dvc repro` measured.
 """
 
 import copy
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,13 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afterimage import layout, params, stage
-from afterimage.reconstructors.pixelrnn import completer, sampling
+from afterimage.core import layout, params, stage
+from afterimage.evaluation.results import read_json
+from afterimage.observations import row_of
+from afterimage.reconstructors.pixelrnn import sampling
 from afterimage.reconstructors.pixelrnn.blocks import BLOCKS
 from afterimage.reconstructors.pixelrnn.cached import Sampler
-from afterimage.reconstructors.pixelrnn.completer import CompleterLearner, CompleterRow, TrunkRow
+from afterimage.reconstructors.pixelrnn.learner import PixelRnnLearner
 from afterimage.reconstructors.pixelrnn.network import PixelRnn
-from benchmarks.measuring import Line, in_turn, ratio
+from afterimage.reconstructors.pixelrnn.row import PixelRnnRow, TrunkRow
+from benchmarks.measuring import Line, in_turn, ratio, summary
 
 SIDE, HOLE = 64, slice(20, 44)
 MISSING = 24 * 24
@@ -35,9 +37,9 @@ ROUNDS = 5
 BATCH, TRAINED = 16, 32
 
 
-def row(**values: object) -> CompleterRow:
+def row(**values: object) -> PixelRnnRow:
     """The default hybrid, wider: as it would be for photographs."""
-    default = params.row(stage.PARAMS, "completers", "photos-hybrid", CompleterRow)
+    default = params.row(stage.PARAMS, "reconstructors", "photos-hybrid", PixelRnnRow)
     wider = {"width": 48, "layers": 5, "head": 48, "trunk": TrunkRow(width=32, rounds=2, guess=10.0)}
     return default.model_copy(update={**wider, **values})
 
@@ -54,7 +56,7 @@ def measure(work: Path) -> Iterator[Line]:
 # Completion
 
 
-def completion(mine: CompleterRow) -> Iterator[Line]:
+def completion(mine: PixelRnnRow) -> Iterator[Line]:
     torch.manual_seed(0)
     single, network = mine.network().eval(), sampling.precise(mine.network())
     sampler = Sampler(network)
@@ -91,6 +93,14 @@ def completion(mine: CompleterRow) -> Iterator[Line]:
 # Training
 
 
+class Bare(PixelRnnLearner):
+    """The learner of a row without data."""
+
+    def __init__(self, row: PixelRnnRow):
+        self.row, self.network = row, row.network()
+        self.optimizers = {"completer": torch.optim.AdamW(self.network.parameters(), lr=row.training.learning_rate)}
+
+
 class Plain(nn.Module):
     """3 x 3 convolutions with ReLU between two of 1 x 1."""
 
@@ -125,7 +135,7 @@ def multiply_adds(network: nn.Module, images: Tensor) -> float:
 def step(arch: str, width: int) -> Line:
     mine = row(arch=arch, width=width, head=width, layers=3, trunk=None)
     torch.manual_seed(0)
-    learner = CompleterLearner(mine.network(), mine)
+    learner = Bare(mine)
     batch = {"images": torch.rand(BATCH, 3, TRAINED, TRAINED).mul(255).round() / 255}
     batch["masks"] = torch.ones(BATCH, 1, TRAINED, TRAINED)
     wanted = multiply_adds(learner.network, batch["images"])
@@ -168,23 +178,29 @@ class _Wrapped:
 
 def quality() -> Iterator[Line]:
     """Of each hybrid row: bits/dim beside others of the same images, PSNR in the hole beside Telea's."""
-    rows = params.section(stage.PARAMS, completer.FAMILY, CompleterRow)
+    named = params.load(stage.PARAMS)["reconstructors"]
+    rows = {
+        name: params.row(stage.PARAMS, "reconstructors", name, PixelRnnRow)
+        for name, row in named.items()
+        if row["kind"] == "pixelrnn"
+    }
     for name, hybrid in rows.items():
         if hybrid.trunk is None:
             continue
-        mine, telea = _summary(completer.FAMILY, name), _summary("baselines-holes", f"{hybrid.holes}/telea")
+        mine, telea = summary("holes", name), summary("holes", row_of(hybrid.observation), "telea")
         if not mine or not telea:
             yield Line(f"{name}: bits/dim in the hole", "", None, "bits", 0.0, note="first run `dvc repro`")
             continue
-        limits = {"histogram": mine["histogram_bits"]}
+        limits = {"histogram": _histogram(name)}
         for other, each in rows.items():
-            if each.trunk is None and each.holes == hybrid.holes and (found := _summary(completer.FAMILY, other)):
+            same = each.trunk is None and each.observation == hybrid.observation
+            if same and (found := summary("holes", other)):
                 limits[other] = found["bits"]
         for limit, value in limits.items():
             yield Line(f"{name}: bits/dim in the hole", limit, mine["bits"], "bits", value)
         yield Line(f"{name}: PSNR in the hole", "telea", mine["hole_psnr"], "dB", telea["hole_psnr"], False)
 
 
-def _summary(family: str, name: str) -> dict[str, float]:
-    path = layout.metrics(family, name) / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _histogram(name: str) -> float:
+    """Bits of the histogram of the training images, which is no headline."""
+    return read_json(layout.measured(name) / "test/intervals.json")["metrics"]["histogram_bits"]["mean"]

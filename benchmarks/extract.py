@@ -10,27 +10,27 @@ from pathlib import Path
 
 import torch
 
-from afterimage import images, params, shards, stage
-from afterimage.observations import features
-from afterimage.observations.encoders import Encoder, EncoderRow, trunk
-from benchmarks.measuring import Line, in_turn, make_photos, ratio
+from afterimage.core import images, shards
+from afterimage.observations.features import writing
+from afterimage.observations.features.encoders import Encoder
+from afterimage.observations.features.row import Row
+from benchmarks.measuring import Line, in_turn, make_encoder, make_photos, ratio
 
 ROUNDS = 5
 
 
 def measure(work: Path) -> Iterator[Line]:
-    """A line an encoder; `work` is an empty folder."""
+    """A line an observation; `work` is an empty folder."""
     shards_dir = make_photos(work)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for name in ("vgg16", "resnet50"):
-        row = params.row(stage.PARAMS, "encoders", name, EncoderRow)
-        encoder = Encoder(row.arch, row.layers)
-        encoder.body.load_state_dict(trunk(row.arch, "random", row.seed, None), strict=False)
+        row, encoder = make_encoder(name)
         encoder.to(device)
         batches = list(normalised(encoder, shards_dir, row.batch, device))
 
-        def from_shards(encoder: Encoder = encoder, row: EncoderRow = row, name: str = name) -> None:
-            features.extract(encoder, row, name, {}, shards_dir, work / "features")
+        def from_shards(encoder: Encoder = encoder, row: Row = row, name: str = name) -> None:
+            (work / name).mkdir(exist_ok=True)
+            writing.extract(encoder, row, name, {}, shards_dir, work / name)
 
         def bare(encoder: Encoder = encoder, batches: list[torch.Tensor] = batches) -> None:
             with torch.inference_mode():

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from afterimage import images, layout, outputs, weights
-from afterimage.apply import inpainters
-from afterimage.observations import masks
-from afterimage.reconstructors.unet import Generator
+from afterimage.apply import holes
+from afterimage.core import devices, images, params, stage
+from afterimage.observations.holes import masks
+from afterimage.reconstructors import Loaded
+from afterimage.reconstructors.pix2pix import Filling
+from afterimage.reconstructors.pix2pix.row import Pix2PixRow
+from afterimage.reconstructors.pix2pix.unet import Generator
 from benchmarks.measuring import Line, in_turn, make_folder, ratio
 
 SIDE = 256
@@ -27,25 +30,24 @@ def measure(work: Path) -> Iterator[Line]:
     """The one line; `work` is an empty folder."""
     make_folder(work / "photos", 1, SIDE)
     path = next((work / "photos").rglob("*.jpg"))
-    model = work / layout.model("inpainters", "row")
     torch.manual_seed(0)
-    weights.save(model / "model.safetensors", Generator(SIDE, WIDTH, "plain", True).state_dict(), {"row": "row"})
-    outputs.write_json(model / "card.json", {"size": SIDE, "width": WIDTH, "blocks": "plain", "start": "smooth"})
-    row = inpainters.InpainterRow(work, "row")
-    data = path.read_bytes()
+    device = devices.choose("auto")
+    network = Generator(SIDE, WIDTH, "plain", True).eval().to(device)
+    filling = Filling(network, SIDE, device)
+    loaded = Loaded(params.row(stage.PARAMS, "reconstructors", "pix2pix", Pix2PixRow), {"size": SIDE}, work, {})
+    row = holes.Applied("pix2pix", loaded, filling, "auto")
     mask = masks.of_boxes([masks.parse_box(box) for box in BOXES], SIDE, SIDE, path.name)
-    given = images.to_tensor(np.asarray(images.decode(data)))[None].to(row.device)
-    holes = torch.from_numpy(mask)[None, None].to(row.device, torch.float32)
+    given = images.to_tensor(np.asarray(images.decode(path.read_bytes())))[None].to(device)
+    missing = torch.from_numpy(mask)[None, None].to(device, torch.float32)
 
     def command() -> None:
         boxes = [masks.parse_box(box) for box in BOXES]
         whole = images.decode(path.read_bytes())
-        missing = masks.of_boxes(boxes, whole.height, whole.width, path.name)
-        inpainters.fill(row, data, missing).save(work / "out.png", "PNG")
+        row(whole, masks.of_boxes(boxes, whole.height, whole.width, path.name)).image.save(work / "out.png", "PNG")
 
     def bare() -> None:
         with torch.inference_mode():
-            row.generator(given, holes).cpu()
+            network(given, missing).cpu()
 
     pairs = in_turn(command, bare, ROUNDS)
     found = ratio(pairs)

@@ -1,17 +1,23 @@
 """What the benchmarks share: a line of the table, two sides timed in turn, and images to work on."""
 
 import io
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from afterimage import params, sharding, sources, stage
-from afterimage.sources import folder
+from afterimage.core import layout, params, stage
+from afterimage.datasets import sharding, sources
+from afterimage.datasets.sources import folder
+
+if TYPE_CHECKING:
+    from afterimage.observations.features.encoders import Encoder
+    from afterimage.observations.features.row import Row as FeaturesRow
 
 
 class Line(NamedTuple):
@@ -78,6 +84,37 @@ def make_photos(root: Path) -> Path:
     sources.fetch(row, "photos", root / "raw")
     sharding.write(row, "photos", root / "raw", root / "shards")
     return root / "shards"
+
+
+def make_encoder(name: str, layers: list[str] | None = None) -> "tuple[FeaturesRow, Encoder]":
+    """A row of `observations` of features, and its encoder with the random weights of its row of `encoders`.
+
+    Args:
+        layers: others than the row's.
+    """
+    from afterimage.observations.features.encoders import Encoder, EncoderRow, trunk
+    from afterimage.observations.features.row import Row
+
+    row = params.row(stage.PARAMS, "observations", name, Row)
+    encoded = params.row(stage.PARAMS, "encoders", row.encoder, EncoderRow)
+    encoder = Encoder(encoded.arch, layers or row.layers)
+    encoder.body.load_state_dict(trunk(encoded.arch, "random", encoded.seed, None), strict=False)
+    return row, encoder
+
+
+def make_features(name: str, shards_dir: Path, out: Path) -> None:
+    """Extract the features of a row of `observations` from image shards, a folder a layer."""
+    from afterimage.observations.features import writing
+
+    row, encoder = make_encoder(name)
+    out.mkdir(parents=True, exist_ok=True)
+    writing.extract(encoder, row, name, {"arch": encoder.arch, "weights": ""}, shards_dir, out)
+
+
+def summary(kind: str, row: str, case: str = "test") -> dict[str, float] | None:
+    """What `dvc repro` measured of a row in a case; None where it has not."""
+    path = layout.metrics(kind, row) / f"{case}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def make_folder(root: Path, count: int, side: int) -> None:

@@ -1,7 +1,7 @@
 """Peak memory at ten times the images: `python -m benchmarks memory`.
 
-Fetch, shard, extract and train run on N images and on 10 N, each time in a process of its own:
-`python -m benchmarks.memory extract FOLDER` in the project's root does one piece of work and prints the most memory it
+Fetch, shard, observe and train run on N images and on 10 N, each time in a process of its own:
+`python -m benchmarks.memory observe FOLDER` in the project's root does one piece of work and prints the most memory it
 ever held. The limit is 1: memory does not follow the number of images. What a process holds before the first image
 (most of it is torch) is in both.
 """
@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from afterimage import params, stage
-from benchmarks.measuring import Line, folder_row, make_folder
+from afterimage.core import params, stage
+from benchmarks.measuring import Line, folder_row, make_features, make_folder
 
 IMAGES = 200
 TIMES = 10
-WORK = ("fetch", "shard", "extract", "train")
+WORK = ("fetch", "shard", "observe", "train")
 
 
 def measure(work: Path) -> Iterator[Line]:
@@ -41,31 +41,25 @@ def peak(piece: str, folder: Path) -> float:
 
 def do(piece: str, root: Path) -> None:
     """Do a piece of work on what the pieces before it left in a folder."""
-    from afterimage import sharding, sources
+    from afterimage.datasets import sharding, sources
 
     row = folder_row(root / "images", shard_samples=64)
     if piece == "fetch":
         sources.fetch(row, "images", root / "raw")
     elif piece == "shard":
         sharding.write(row, "images", root / "raw", root / "shards")
-    elif piece == "extract":
-        from afterimage.observations import features
-        from afterimage.observations.encoders import Encoder, EncoderRow
-
-        encoded = params.row(stage.PARAMS, "encoders", "vgg16", EncoderRow)
-        encoded = encoded.model_copy(update={"dataset": "images"})
-        encoder = Encoder(encoded.arch, encoded.layers)
-        for parameter in encoder.parameters():
-            parameter.zero_()  # what the weights are makes no difference to memory
-        about = {"arch": encoded.arch, "weights": "", "weights_origin": "zero"}
-        features.extract(encoder, encoded, "vgg16", about, root / "shards", root / "features")
+    elif piece == "observe":
+        make_features("vgg16", root / "shards", root / "features")
     elif piece == "train":
-        from afterimage.reconstructors import decoder
+        from afterimage.observations.features.store import Stored
+        from afterimage.reconstructors.decoder.learner import DecoderLearner
+        from afterimage.reconstructors.decoder.row import DecoderRow
+        from afterimage.training import models
 
-        row = params.row(stage.PARAMS, "decoders", "vgg16-relu3_3", decoder.DecoderRow)
-        row = row.model_copy(update={"dataset": "images", "training": row.training.model_copy(update={"epochs": 1})})
-        layers = [root / "features" / layer for layer in row.layers]
-        decoder.train("relu3_3", row, layers, root / "shards", None, root / "model", root / "state")
+        trained = params.row(stage.PARAMS, "reconstructors", "vgg16-relu3_3", DecoderRow)
+        trained = trained.model_copy(update={"training": trained.training.model_copy(update={"epochs": 1})})
+        stored = Stored(root / "features/relu3_3", root / "shards", trained.model_dump())
+        models.train("relu3_3", trained, DecoderLearner(trained, stored), stored, root / "model", root / "state")
 
 
 def most_held() -> float:

@@ -1,39 +1,33 @@
 """How good the decoders of this project are on its test photographs: `python -m benchmarks quality`.
 
-Reads what `dvc repro` measured (metrics/). relu1_2 and relu3_3 of VGG16 have a target of their own; every row must be
-above both baselines, each image's own mean colour and the mean training image.
+Reads what `dvc repro` measured (metrics/). relu1_2 and relu3_3 of VGG16 have a target of their own; every row that
+observes features must be above the baselines of its observation: each image's own mean colour, the mean training image.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from afterimage import layout, params, stage
-from benchmarks.measuring import Line
+from afterimage.core import params, stage
+from afterimage.observations import row_of
+from benchmarks.measuring import Line, summary
 
 TARGETS = {"vgg16-relu1_2": 30.0, "vgg16-relu3_3": 23.0}
+KIND = "features"
 
 
 def measure(work: Path) -> Iterator[Line]:
-    """A line a row of `decoders`."""
+    """A line a row of `reconstructors` that observes features."""
     sections = params.load(stage.PARAMS)
-    for name, row in sections["decoders"].items():
-        baselines = {
-            method: psnr("baselines", f"{key}/{method}")
-            for key, baseline in sections["baselines"].items()
-            if baseline["dataset"] == row["dataset"]
-            for method in baseline["methods"]
-        }
-        measured = {method: value for method, value in baselines.items() if value is not None}
-        found = psnr("decoders", name)
-        if found is None or len(measured) < len(baselines):
+    for name, row in sections["reconstructors"].items():
+        if row["observes"] != KIND:
+            continue
+        methods = sections["baselines"][KIND]
+        measured = {method: summary(KIND, row_of(row["observation"]), method) for method in methods}
+        baselines = {method: numbers["psnr"] for method, numbers in measured.items() if numbers}
+        found = summary(KIND, name)
+        if found is None or len(baselines) < len(methods):
             yield Line(f"decoder {name}", "", None, "dB", TARGETS.get(name, 0.0), False, "first run `dvc repro`")
             continue
-        best = max(measured, key=measured.__getitem__)
-        target = max(TARGETS.get(name, 0.0), measured[best])
-        yield Line(f"decoder {name}", f"{best} {measured[best]:.1f} dB", found, "dB", target, False)
-
-
-def psnr(family: str, name: str) -> float | None:
-    path = layout.metrics(family, name) / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8"))["psnr"] if path.is_file() else None
+        best = max(baselines, key=baselines.__getitem__)
+        target = max(TARGETS.get(name, 0.0), baselines[best])
+        yield Line(f"decoder {name}", f"{best} {baselines[best]:.1f} dB", found["psnr"], "dB", target, False)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 from tabulate import tabulate
 
-from afterimage import outputs
+from afterimage.core import outputs
 
 DVC = Path(sys.executable).with_name("dvc")
 

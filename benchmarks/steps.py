@@ -1,6 +1,6 @@
 """A training step fed from shards against the same step fed from memory: `python -m benchmarks steps`.
 
-All are steps of one real training run (`training.fit`) of a decoder of relu1_2, whose features are the largest, and
+All are steps of one real training run (`loop.fit`) of a decoder of relu1_2, whose features are the largest, and
 of relu3_3: a block of steps reads its batches from feature and image shards, the next block gets the same batches
 from memory, and so on. A step lasts until the next begins. The limit is 1: reading costs nothing.
 """
@@ -12,11 +12,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from afterimage import params, shards, stage, training
-from afterimage.observations import features
-from afterimage.observations.encoders import Encoder, EncoderRow, trunk
-from afterimage.reconstructors.decoder import Decoder, DecoderLearner, DecoderRow, Tap
-from benchmarks.measuring import Line, make_photos, ratio
+from afterimage.core import params, stage
+from afterimage.observations import PART
+from afterimage.observations.features import store as features
+from afterimage.reconstructors.decoder.learner import DecoderLearner
+from afterimage.reconstructors.decoder.row import DecoderRow
+from afterimage.training import loop
+from benchmarks.measuring import Line, make_features, make_photos, ratio
 
 BLOCK = 8
 EPOCHS = 6
@@ -28,12 +30,12 @@ class Alternating:
     def __init__(self, pairs: features.FeaturePairs):
         self.pairs = pairs
         self.asked = 0
-        self.held: list[training.Batch] = []
+        self.held: list[loop.Batch] = []
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitems__(self, positions: training.Positions) -> training.Batch:
+    def __getitems__(self, positions: loop.Positions) -> loop.Batch:
         block, place = divmod(self.asked, BLOCK)
         self.asked += 1
         if block % 2:
@@ -47,7 +49,7 @@ class Clocked(DecoderLearner):
 
     began: list[float]
 
-    def step(self, batch: training.Batch, update: training.Update) -> dict[str, Tensor]:
+    def step(self, batch: loop.Batch, update: loop.Update) -> dict[str, Tensor]:
         self.began.append(time.perf_counter())
         return super().step(batch, update)
 
@@ -61,19 +63,15 @@ class Clocked(DecoderLearner):
 def measure(work: Path) -> Iterator[Line]:
     """A line a row; `work` is an empty folder."""
     shards_dir = make_photos(work)
-    encoded = params.row(stage.PARAMS, "encoders", "vgg16", EncoderRow)
-    encoder = Encoder(encoded.arch, encoded.layers)
-    encoder.body.load_state_dict(trunk(encoded.arch, "random", encoded.seed, None), strict=False)
-    features.extract(encoder, encoded, "vgg16", {}, shards_dir, work / "features")
+    make_features("vgg16", shards_dir, work / "vgg16")
     for name in ("vgg16-relu1_2", "vgg16-relu3_3"):
-        row = params.row(stage.PARAMS, "decoders", name, DecoderRow)
+        row = params.row(stage.PARAMS, "reconstructors", name, DecoderRow)
         row = row.model_copy(update={"training": row.training.model_copy(update={"epochs": EPOCHS, "workers": 0})})
-        folders = {layer: work / "features" / layer for layer in row.layers}
-        taps = [Tap(layer, tuple(shards.load_index(folder)["shape"])) for layer, folder in folders.items()]
-        learner = Clocked(Decoder(row.arch, row.width, taps, shards.load_index(shards_dir)["size"]), row, None)
+        layer = row.observation.partition(PART)[2]
+        learner = Clocked(row, features.Stored(work / "vgg16" / layer, shards_dir, row.model_dump()))
         learner.began = []
-        pairs = {split: features.FeaturePairs(list(folders.values()), shards_dir, split) for split in ("train", "val")}
-        training.fit(learner, Alternating(pairs["train"]), pairs["val"], row.training, work / "state" / name, {})
+        learner.train = Alternating(learner.train)
+        loop.fit(learner, row.training, work / "state" / name, {})
         blocks = learner.blocks()[1:]  # the first is slower: memory is taken, kernels are chosen
         found = ratio(blocks)
         milliseconds = 1000 * min(memory for _, memory in blocks) / BLOCK

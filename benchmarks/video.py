@@ -2,7 +2,7 @@
 
 Ours: `video.restore` from a file to a file: decoding, tiles, the flicker before and after, encoding, joining. The
 limit: the network of the same row on the same frames, decoded and in memory, whole and one at a time, which is fastest
-without a GPU. It needs rows of `restorers` that are trained.
+without a GPU. It needs the rows to be trained.
 
 Peak memory is that of a process for a short clip and for one ten times as long: `python -m benchmarks.video FRAMES
 FOLDER`. Its restorer is a filter, so that no network hides what the clip takes.
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from afterimage import images, params, sources, stage
+from afterimage.core import images, params, stage
+from afterimage.datasets import sources
 from benchmarks.measuring import Line, in_turn, ratio
 from benchmarks.memory import most_held
 
@@ -46,16 +47,16 @@ def speed(name: str, clip: Path, out: Path) -> Line:
     """What part of the bare network's frames a second is left."""
     import torch
 
-    from afterimage import video
-    from afterimage.apply.restorers import RestorerRow
-    from afterimage.errors import WeightsError
+    from afterimage import apply, video
+    from afterimage.core.errors import WeightsError
     from afterimage.video import reading
 
     what = f"restore a clip, {name}"
     try:
-        row = RestorerRow(Path(), name)
+        row = apply.load(Path(), name)
     except WeightsError as error:
         return Line(what, "the bare network", None, "of its frames/s", 0.8, False, str(error))
+    restoring = row.reconstructor
     frames = np.stack([frame.pixels for frame in reading.frames(reading.probe(clip), [])])
 
     def ours() -> None:
@@ -64,8 +65,8 @@ def speed(name: str, clip: Path, out: Path) -> Line:
     def bare() -> None:
         with torch.inference_mode():
             for frame in frames:
-                batch = images.to_tensor(frame[None]).to(row.device)
-                images.to_uint8(row.network(batch.contiguous(memory_format=torch.channels_last)))
+                batch = images.to_tensor(frame[None]).to(restoring.device)
+                images.to_uint8(restoring.network(batch.contiguous(memory_format=torch.channels_last)))
 
     pairs = in_turn(bare, ours, ROUNDS)
     found = ratio(pairs)

@@ -13,7 +13,8 @@ from pathlib import Path
 from joblib import cpu_count
 from PIL import Image
 
-from afterimage import params, sharding, sources, stage
+from afterimage.core import params, stage
+from afterimage.datasets import sharding, sources
 from benchmarks.measuring import Line, folder_row, in_turn, make_folder, ratio
 
 WHOLE = 1500
