@@ -16,7 +16,7 @@ from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow
 from afterimage.observations import Given
 from afterimage.observations.holes.store import Stored, StoredHoles
 
-HEADLINE = ("hole_rmse", "hole_psnr", "psnr", "bits")
+HEADLINE = ("hole_rmse", "hole_psnr", "psnr", "ssim", "bits")
 METHODS = {
     "black": "The hole stays black.",
     "image_mean": "The mean colour of all known pixels.",
