@@ -19,7 +19,7 @@ import pictures
 import pytest
 from conftest import ROOT, Project
 from PIL import Image
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, WebSocketRoute, expect, sync_playwright
 
 from afterimage import apply
 from afterimage.core.images import encode_png
@@ -135,6 +135,18 @@ def test_a_visitor_uploads_compares_and_downloads(page: Page, address: str, proj
     assert sorted(project.root.rglob("*")) == files  # nothing is written
 
 
+def at_rest(page: Page, element: Locator) -> FloatRect:
+    """Where an element is once the page around it has stopped moving, which takes a busy machine a while."""
+    before = None
+    for _ in range(40):
+        box = element.bounding_box()
+        if box is not None and box == before:
+            return box
+        before = box
+        page.wait_for_timeout(250)
+    raise AssertionError("the page does not come to rest")
+
+
 def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> None:
     open_page(page, address, "inpaint")
     upload(page, "mine.png", pictures.png(200, 100, seed=6))
@@ -142,8 +154,7 @@ def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> No
     expect(canvas).to_have_css("aspect-ratio", "200 / 100")
     page.get_by_text("Draw a box or a stroke over what is missing.").wait_for()
     canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
+    box = at_rest(page, canvas)
     scale = box["width"] / 200
 
     def drag(*points: tuple[float, float]) -> None:
@@ -166,7 +177,7 @@ def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> No
     assert (result == expected).all()
 
     canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
+    box = at_rest(page, canvas)
     page.get_by_role("button", name="Brush").click()
     drag((120, 30), (150, 70))
     page.get_by_text("10.0% of the picture is missing.").wait_for(state="detached")

@@ -153,7 +153,9 @@ def _curves_figure(rows: Sequence[Reconstructor], folder: Path, name: str) -> st
 
 
 def _losses(row: Reconstructor) -> list[Curve]:
-    names = [name for name in (row.curves[0] if row.curves else {}) if name.startswith(("train_", "val_"))]
+    """The losses of a row; none of a single epoch, which makes no curve."""
+    epochs = row.curves if len(row.curves) > 1 else []
+    names = [name for name in (epochs[0] if epochs else {}) if name.startswith(("train_", "val_"))]
     found = []
     for name in names:
         values = [float(line[name]) for line in row.curves]
