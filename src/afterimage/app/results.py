@@ -74,7 +74,7 @@ def _table(lines: list[dict[str, Any]], main: str) -> None:
     others = [name for name in names if name not in (*METRICS, *ABOUT)]
     order = ["row", "observation", main, INTERVAL, *metrics, *others, "images"]
     columns: dict[str, Any] = {
-        "row": st.column_config.TextColumn("Row", pinned=True),
+        "row": st.column_config.TextColumn("Row", pinned=True, width=270),
         "observation": "Observation",
         INTERVAL: INTERVAL,
         "images": "Images",
@@ -183,7 +183,7 @@ def _difference(now: revisions.Numbers) -> None:
         hide_index=True,
         height="content" if len(lines) < 20 else 640,
         column_config={
-            "row": st.column_config.TextColumn("Row", pinned=True),
+            "row": st.column_config.TextColumn("Row", pinned=True, width=270),
             "metric": "Metric",
             "before": number(revision, format="%.5g"),
             "now": number("Now", format="%.5g"),
