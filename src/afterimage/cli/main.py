@@ -1,5 +1,6 @@
 """The group of commands. What a command needs is imported when it runs, so that `--help` answers at once."""
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -47,7 +48,7 @@ class Commands(click.Group):
         except AfterimageError as error:
             text = str(error)
         except OSError as error:
-            if error.strerror is None:
+            if error.strerror is None or error.errno == errno.EPIPE:  # click ends quietly where nobody reads on
                 raise
             text = f"{error.strerror}: {error.filename or ''}".rstrip(": ")
         click.echo(f"afterimage: {text}", err=True)
