@@ -61,7 +61,7 @@ def main() -> None:
 def _measured(row: Pix2PixRow, lpips: Lpips, work: Path) -> tuple[dict[str, float], int]:
     """Train, fill and measure; the means of all metrics and the number of parameters."""
     stored = Stored(layout.observation(row.observation), layout.shards(row.dataset), row.model_dump())
-    models.train("variant", row, KIND.learner(row, stored), stored, work / "model", work / "state")
+    models.train("variant", row, KIND.learner, stored, work / "model", work / "state")
     card = read_json(work / "model" / models.CARD)
     filling = KIND.load(models.Model(work / "model", card, device=devices.choose(row.training.device)))
     places = evaluating.Places(work / "filled", work / "measured", work / "metrics")

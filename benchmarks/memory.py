@@ -59,7 +59,7 @@ def do(piece: str, root: Path) -> None:
         trained = params.row(stage.PARAMS, "reconstructors", "vgg16-relu3_3", DecoderRow)
         trained = trained.model_copy(update={"training": trained.training.model_copy(update={"epochs": 1})})
         stored = Stored(root / "features/relu3_3", root / "shards", trained.model_dump())
-        models.train("relu3_3", trained, DecoderLearner(trained, stored), stored, root / "model", root / "state")
+        models.train("relu3_3", trained, DecoderLearner, stored, root / "model", root / "state")
 
 
 def most_held() -> float:

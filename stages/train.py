@@ -10,8 +10,8 @@ def main(name: str) -> None:
     row = reconstructors.row(stage.PARAMS, name)
     store = observations.module(row.observes, "store")
     stored = store.Stored(layout.observation(row.observation), layout.shards(row.dataset), row.model_dump())
-    learner = reconstructors.kind_of(row).learner(row, stored)
-    models.train(name, row, learner, stored, layout.model(name), layout.training_state(name))
+    learns = reconstructors.kind_of(row).learner
+    models.train(name, row, learns, stored, layout.model(name), layout.training_state(name))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 TRACKED = (".dvc/.gitignore", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore", "dvc.yaml", "src", "stages")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core: more threads would only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tiny project below
 RESULTS = ("dvc.lock", "metrics", "reports")
 """What a run writes and Git keeps."""
 
@@ -165,6 +165,7 @@ def shrink(params: dict[str, Any]) -> None:
     params["baselines"].update(frames=["identity", "gamma"])
     params["metrics"]["bootstrap"] = 100
     params["report"]["images"] = 2
+    params["compute"]["threads"] = 1  # one process a core: more threads would only wait for each other
 
 
 @pytest.fixture(scope="session")

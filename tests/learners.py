@@ -19,7 +19,7 @@ TRAINING: dict[str, Any] = {
     "precision": "float32",
     "device": "cpu",
     "workers": 0,
-    "seed": 0,
+    "seeds": [0],
 }
 ROW = {**TRAINING, "epochs": 4, "learning_rate": 0.01, "schedule": "cosine"}
 

@@ -29,6 +29,7 @@ def params(**sections: Mapping[str, Any]) -> dict[str, Any]:
         "baselines": {},
         "metrics": {"seed": 0, "bootstrap": 50},
         "report": {"images": 2},
+        "compute": {"portable": True, "threads": 1},
         **sections,
     }
     Path("params.yaml").write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML, and keeps the order of rows

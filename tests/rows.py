@@ -168,8 +168,8 @@ def trained(row: Any, folder: Path, images: Path, root: Path, name: str = "mine"
     from afterimage.core import layout
 
     given = stored(row, folder, images)
-    learner = reconstructors.kind_of(row).learner(row, given)
-    models.train(name, row, learner, given, root / layout.model(name), root / layout.training_state(name))
+    learns = reconstructors.kind_of(row).learner
+    models.train(name, row, learns, given, root / layout.model(name), root / layout.training_state(name))
     return root / layout.model(name)
 
 

@@ -1,14 +1,17 @@
 """The page Results: tables, curves and the difference to a revision."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import standins
 from conftest import Project
+from results_folders import PSNR, commit, result
 from visits import page, said
 
-from afterimage.app import results, revisions
 from afterimage.core import layout, outputs
+from afterimage.review import revisions
 
 
 @pytest.fixture
@@ -65,13 +68,48 @@ def test_curves_of_every_trained_row(root: Path, monkeypatch: pytest.MonkeyPatch
     assert not test.exception
 
 
-def test_verdicts_follow_the_metric() -> None:
-    change = revisions.Change("features/a/test", "psnr", 20.0, 21.0)
-    assert results._verdict(change) == "▲ better"
-    assert results._verdict(change._replace(metric="hole_rmse")) == "▼ worse"
-    assert results._verdict(change._replace(metric="something")) == ""
-    assert results._verdict(change._replace(metric="spread")) == ""
-    assert results._verdict(change._replace(now=None)) == "gone"
+def test_what_changed_since_a_revision(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows over five photographs: one is better by half a decibel, the other differs in the last bits."""
+    noise = np.random.default_rng(1).normal(size=len(PSNR))
+    rows = {"a-relu": PSNR, "a-layer1": PSNR, "removed": PSNR, "same": PSNR}
+    for row, psnr in rows.items():
+        result(root, f"{row}/test", {"psnr": psnr, "spread": psnr})
+    before = commit(root, "Before <b>")
+    result(root, "a-relu/test", {"psnr": PSNR + 0.5 + 0.01 * noise, "spread": PSNR + 1})
+    result(root, "a-layer1/test", {"psnr": PSNR - 1e-4 * noise, "spread": PSNR})
+    result(root, "dark/heavy", {"psnr": PSNR}, kind="frames")
+    shutil.rmtree(root / "reports/measured/removed")
+    commit(root, "After")
+    test = page("Results", monkeypatch, root)
+    assert test.selectbox(key="revision").value == before
+    assert not test.exception
+    shown = test.dataframe[-1].value
+    lines = {(line["row"], line["metric"]): line for line in shown.to_dict("records")}
+    assert {name: line["verdict"] for name, line in lines.items()} == {
+        ("features/a-relu/test", "psnr"): "▲ better",
+        ("features/a-relu/test", "spread"): "changed",
+        ("features/a-layer1/test", "psnr"): "no difference shown",
+        ("features/removed/test", "psnr"): "gone",
+        ("features/removed/test", "spread"): "gone",
+        ("frames/dark/heavy", "psnr"): "new",
+    }
+    better = lines["features/a-relu/test", "psnr"]
+    assert [better[name] for name in ("before", "now", "change")] == pytest.approx([20, 20.5, 0.5], abs=0.01)
+    low, high = (float(end) for end in better["interval"].split(" to "))
+    assert low < better["change"] < high < low + 0.1
+    assert "2 tests at 5 % false discoveries" in test.caption[-1].value
+
+
+def test_only_revisions_are_compared_with(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visitor may type what there is no revision of; a folder of this machine is none of their business."""
+    commit(root, "Only")
+    typed = ["nobody", "--output=x", str(root)]
+    monkeypatch.setattr(revisions, "recent", lambda project: dict.fromkeys(typed, ""))
+    for words in typed:
+        test = page("Results", monkeypatch, root)
+        test.selectbox(key="revision").set_value(words).run()
+        assert not test.exception
+        assert "expected a branch, a tag or a commit." in " ".join(said([*test.warning, *test.error]))
 
 
 def test_the_run_and_what_changed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

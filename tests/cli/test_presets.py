@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, dump_yaml, load_yaml
+from conftest import ROOT, load_yaml
+from pictures import png
 from pipelines import resolved, wrong_paths
 from toys import call
 
@@ -64,9 +65,11 @@ def measure(root: Path, psnr: float = 12.3) -> None:
     for page in ("index.html", "validation.html", "validation/photos.json"):
         (root / "reports" / page).parent.mkdir(parents=True, exist_ok=True)
         (root / "reports" / page).write_text("{}")
-    for table in ("quality/features-photos.csv", "curves/features.csv"):
+    for table in ("results/features-photos.csv", "curves/features-photos-psnr.csv"):
         (root / "reports/tables" / table).parent.mkdir(parents=True, exist_ok=True)
-        (root / "reports/tables" / table).write_text(f"name,epoch,shown,validation\na,1,{psnr},{psnr}\n")
+        (root / "reports/tables" / table).write_text(f"name,epoch,psnr\na,1,{psnr}\n")
+    (root / "reports/figures").mkdir(exist_ok=True)
+    (root / "reports/figures/grid.png").write_bytes(png())
 
 
 def laid(folder: Path, params_text: str, preset: str, name: str = "mine") -> list[presets.Change]:
@@ -198,7 +201,7 @@ def test_no_number_of_the_rows_before_is_shown(project: Path, capfd: pytest.Capt
     code, said, _ = call("preset", name)
     assert code == 0
     (line,) = (line for line in said.splitlines() if "before-preset" in line)
-    assert line.startswith("metrics, reports/measured, reports/tables, reports/index.html, reports/validation.html, ")
+    assert line.startswith("metrics, reports/measured, reports/tables, reports/figures, reports/index.html, ")
     assert "`git checkout params.yaml metrics reports`" in line
     assert shown("metrics", "show") == ("", "")
     assert "failed" not in "".join(shown("plots", "show"))
@@ -212,11 +215,9 @@ def test_no_number_of_the_rows_before_is_shown(project: Path, capfd: pytest.Capt
 def test_plots_of_folders_are_empty_then(project: Path) -> None:
     from dvc.repo import Repo
 
-    pipeline = load_yaml(project / "dvc.yaml")
-    pipeline["plots"] = [{"reports/tables/curves": {"x": "epoch", "y": "validation"}}]
-    dump_yaml(pipeline, project / "dvc.yaml")
     found = Repo(str(project)).plots.show()["workspace"]["sources"]["data"]
-    assert list(found) == ["reports/tables/curves/features.csv"]
+    tables = ["reports/tables/results/features-photos.csv", "reports/tables/curves/features-photos-psnr.csv"]
+    assert set(found) == {*tables, "reports/figures/grid.png"}
     call("preset", "imagenet-resnet50")
     assert Repo(str(project)).plots.show()["workspace"]["sources"] == {}
 

@@ -19,6 +19,7 @@ stage.run(main)
 
 
 def run(folder: Path, key: str) -> subprocess.CompletedProcess[str]:
+    (folder / "params.yaml").write_text("compute: {portable: true, threads: 1}\n")
     (folder / "demo.py").write_text(PROGRAM)
     return subprocess.run([sys.executable, "demo.py", key], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -49,4 +50,4 @@ def test_a_run_leaves_its_record_outside_the_outputs(tmp_path: Path) -> None:
     record = json.loads((tmp_path / ".afterimage/runs/demo@good.json").read_text())
     assert record["stage"] == "demo@good"
     assert record["seconds"] < 60
-    assert record["versions"]["torch"].count(".") >= 2
+    assert record["packages"]["torch"].count(".") >= 2

@@ -64,6 +64,25 @@ def test_one_group_falls_back_to_images():
 
 
 def test_bootstrap_wants_a_group_a_value():
-    for values, groups in (([], []), ([1.0, 2.0], ["a"]), ([[1.0]], ["a"])):
+    for values, groups in (([], []), ([1.0, 2.0], ["a"]), ([[[1.0]]], ["a"]), ([[1.0, 2.0]], ["a"])):
         with pytest.raises(MetricError, match="one group a value"):
             bootstrap(values, groups, 10, seed=0)
+
+
+def test_trainings_vary_beside_images():
+    """With many groups the variance of the mean is that of groups plus that of trainings, both drawn apart."""
+    random = np.random.default_rng(0)
+    images, trainings = random.normal(0, 1, 200), np.array([-1.0, 0.0, 1.0])
+    groups = [str(number) for number in range(200)]
+    found = bootstrap(images + trainings[:, None], groups, 4000, seed=0)
+    assert found.mean == pytest.approx(images.mean())
+    spread = np.sqrt(images.var() / 200 + trainings.var() / 3)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    alone = bootstrap(images, groups, 4000, seed=0)
+    assert alone.high - alone.low == pytest.approx(2 * 1.96 * np.sqrt(images.var() / 200), rel=0.1)
+
+
+def test_a_single_training_is_a_plain_list():
+    values, groups = np.arange(12.0), ["a", "b", "c"] * 4
+    assert bootstrap(values[None], groups, 300, seed=0) == bootstrap(values, groups, 300, seed=0)
+    assert bootstrap(np.stack([values, values]), groups, 300, seed=0) == bootstrap(values, groups, 300, seed=0)

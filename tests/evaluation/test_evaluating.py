@@ -11,7 +11,7 @@ from rebuilt import KEYS, METRICS, images, lines, png, pngs, write_shards
 
 from afterimage.core.errors import ImageError, MetricError, ShardError
 from afterimage.evaluation import evaluating, frames
-from afterimage.evaluation.evaluating import Places, measure_folder
+from afterimage.evaluation.evaluating import Places, Rebuilt, measure_folder
 from afterimage.evaluation.metrics import PSNR_CAP, Lpips, bootstrap
 
 
@@ -24,7 +24,7 @@ def originals(tmp_path: Path) -> Path:
 def measure(rebuilt: Path, originals: Path, out: Path, lpips: Lpips, keys: Any = None, own: Any = None) -> None:
     stored: Any = SimpleNamespace(shards_dir=originals)
     places = Places(rebuilt, out, out / "summary.json")
-    measure_folder(places, stored, frames, METRICS, lpips, None, keys, own)  # type: ignore[arg-type]
+    measure_folder(places, stored, frames, METRICS, lpips, None, keys, [Rebuilt(rebuilt, own)])  # type: ignore[arg-type]
 
 
 def read(out: Path) -> tuple[dict[str, float], dict[str, Any], list[dict[str, str]]]:

@@ -61,7 +61,7 @@ def test_cases_come_in_order() -> None:
         measured.result("frames", "row", case, 20.0)
     assert results.cases("row", ("light", "medium", "heavy")) == ["light", "medium/once", "medium/twice", "heavy"]
     assert results.cases("row") == ["heavy", "light", "medium/once", "medium/twice"]
-    outputs.write_json(layout.measured("row") / "cases.json", ["medium", "light", "heavy"])
+    outputs.write_json(layout.measured("row") / "provenance.json", {"cases": ["medium", "light", "heavy"]})
     assert results.cases("row") == ["medium/once", "medium/twice", "light", "heavy"]
     with pytest.raises(AfterimageError, match="reports/measured/none: nothing is measured there"):
         results.cases("none")

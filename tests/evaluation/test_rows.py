@@ -108,7 +108,9 @@ def test_a_row_of_features_has_a_case_for_each_way(data: Path, places: Places, l
     ways = {"decoder": Knowing(data, darker=9), "hybrid": Knowing(data)}
     evaluate(data, row("features", 3), ways, places, lpips)
     found = metrics(places)
-    assert list(found) == ["decoder", "hybrid"] == json.loads((places.measured / "cases.json").read_text())
+    assert (
+        list(found) == ["decoder", "hybrid"] == json.loads((places.measured / "provenance.json").read_text())["cases"]
+    )
     assert list(found["hybrid"]) == sorted(["psnr", "ssim", "feature_error", "lpips_untrained"])
     assert (found["hybrid"]["psnr"], found["hybrid"]["feature_error"]) == (100, 0)
     assert found["decoder"]["feature_error"] == pytest.approx(9, abs=1)
@@ -179,8 +181,8 @@ def test_a_row_of_frames_has_a_case_for_each_level(
     assert set(metrics(places)["mild"]) == {"psnr", "ssim", "mse", "lpips_untrained"}
     assert known.kinds == {"Frames"}
     beside = {path.name for path in places.measured.iterdir() if path.is_file()}
-    assert beside == {"cases.json", "subgroups.csv", "steps.csv" if levels else "protocol.json"}
-    assert json.loads((places.measured / "cases.json").read_text()) == list(LEVELS)
+    assert beside == {"provenance.json", "subgroups.csv", "steps.csv" if levels else "protocol.json"}
+    assert json.loads((places.measured / "provenance.json").read_text())["cases"] == list(LEVELS)
     groups = {line["column"] for line in rebuilt.lines(places.measured / "subgroups.csv")}
     assert groups == {"brightness", "tone"}
 
@@ -265,3 +267,76 @@ def test_baselines_are_known_and_listed_once(tmp_path: Path) -> None:
         read("[mean_image, median]")
     with pytest.raises(ParamsError, match=r"`baselines.features`: a baseline is listed twice"):
         read("[mean_image, mean_image]")
+
+
+# Provenance and seeds
+
+
+def test_what_numbers_are_of(data: Path, places: Places, lpips: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data)
+    evaluate(data, row("frames"), {"": Knowing(data)}, places, lpips)
+    about = json.loads((places.measured / "provenance.json").read_text())
+    assert (about["kind"], about["dataset"], about["cases"]) == ("frames", "mine", list(LEVELS))
+    tars = [outputs.sha256(path) for path in sorted((data / "images").glob("test-*.tar"))]
+    assert about["images"] == outputs.digest(tars)
+    assert about["observations"] == {
+        level: outputs.digest([outputs.sha256(data / "frames" / level / "test-000000.tar")]) for level in LEVELS
+    }
+    assert about["lpips"] == lpips.weights
+    assert about["seeds"] == []
+    assert set(about["metrics"]) == {*lines_of(places, LEVELS[0])[0]} - {"key", "image", "group"}
+    assert about["metrics"]["psnr"] == "RGB in [0, 1], an image at a time, at most 100 dB"
+
+
+def lines_of(places: Places, case: str, name: str = "images.csv") -> list[dict[str, str]]:
+    return rebuilt.lines(places.measured / case / name)
+
+
+def test_baselines_say_what_their_numbers_are_of(data: Path, places: Places, lpips: Lpips) -> None:
+    measure_baselines(data, "frames", ["identity", "gamma"], places, lpips)
+    about = json.loads((places.measured / "provenance.json").read_text())
+    assert about["cases"] == [f"{level}/{name}" for level in LEVELS for name in ("identity", "gamma")]
+
+
+def test_test_observations_are_told_apart(data: Path, tmp_path: Path) -> None:
+    """By the masks, frames or layers themselves, not by their names."""
+    holes = observed("holes").model_copy(update={"seed": 5})
+    rows.written(holes, "mine", data / "images", tmp_path / "holes")
+    again = rows.written(observed("holes"), "other", data / "images", tmp_path / "again")
+    store = evaluating.importlib.import_module("afterimage.observations.holes.store")
+    mine, moved, same = (
+        store.Stored(folder, data / "images", {}).test_hash("test")
+        for folder in (data / "holes", tmp_path / "holes", again)
+    )
+    assert mine == same != moved
+    features = stored(data, "features")
+    first = features.test_hash("test")
+    features.indices[0]["weights"] = "others"
+    assert features.test_hash("test") != first
+
+
+def test_several_seeds_are_means_and_a_table_of_each(data: Path, places: Places, tmp_path: Path, lpips: Lpips) -> None:
+    known = [Knowing(data, darker=darker) for darker in (2, 8)]
+    mine, given = row("holes"), stored(data, "holes")
+    each = {"": known[0]}
+    evaluating.evaluate_row(mine, each, given, places, rebuilt.METRICS, lpips, [3, 5], [{"": known[1]}])
+    alone = []
+    for number, one in enumerate(known):
+        there = Places(*(tmp_path / f"alone{number}-{path.name}" for path in places))
+        evaluating.evaluate_row(mine, {"": one}, given, there, rebuilt.METRICS, lpips, [3])
+        alone.append(lines_of(there, "test"))
+        assert not (there.measured / "test/seeds.csv").exists()
+    by_seed, means = lines_of(places, "test", "seeds.csv"), lines_of(places, "test")
+    keys = [line["key"] for line in means]
+    assert [(line["seed"], line["key"]) for line in by_seed] == [(seed, key) for seed in "35" for key in keys]
+    for name in ("psnr", "hole_rmse", "lpips_untrained", "bits"):
+        values = [[float(line[name]) for line in lines] for lines in alone]
+        assert [float(line[name]) for line in by_seed] == pytest.approx([*values[0], *values[1]])
+        assert [float(line[name]) for line in means] == pytest.approx(np.mean(values, axis=0), rel=1e-5)
+        assert intervals(places, "test")[name]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
+    spread = intervals(places, "test")["bits"]
+    assert spread["high"] - spread["low"] > 4  # from both seeds as the first to both as the second: 6 levels apart
+    assert json.loads((places.measured / "provenance.json").read_text())["seeds"] == [3, 5]
+    first = answers(places, "test")
+    other = shards.read(places.reconstructions / "test/seeds/5", "test")
+    assert all((first[key].astype(int) - np.asarray(decode(png)) >= 0).all() for key, png, _ in other)

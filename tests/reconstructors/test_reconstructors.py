@@ -152,3 +152,11 @@ def test_reading_rows_of_features_and_kinds_waits_for_no_torchvision(path: Path)
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_model_of_another_version_is_one_line(tmp_path: Path, path: Path) -> None:
+    folder = tmp_path / layout.model("pix2pix")
+    settings = {**rows.row("pix2pix").model_dump(), "width_of_old": 3}
+    outputs.write_json(folder / "card.json", {"row": "pix2pix", "kind": "pix2pix", "settings": settings, "given": []})
+    with pytest.raises(WeightsError, match=r"card\.json: `width_of_old`: unknown key;.*another version"):
+        reconstructors.load(tmp_path, "pix2pix", "cpu")

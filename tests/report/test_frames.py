@@ -143,10 +143,12 @@ def test_without_baselines(project: report.Project) -> None:
     assert "There are no baselines for frames" in text() and "every baseline" not in text()
 
 
-def test_quality_has_a_line_for_each_level(project: report.Project) -> None:
+def test_results_have_a_line_for_each_level(project: report.Project) -> None:
     report.write(project, Path("reports"))
-    with Path("reports/tables/quality/frames-photos.csv").open() as stream:
+    with Path("reports/tables/results/frames-photos.csv").open() as stream:
         table = {line["name"]: line for line in csv.DictReader(stream)}
-    assert list(table)[:3] == ["strong/mild", "strong/bad", "seed/mild"]
-    assert list(table)[-1] == "cctv/bad/gamma_nlm"
-    assert table["strong/bad"]["level"] == "bad"
+    names = [f"{name}/{{}}" for name in PSNR] + [f"cctv/{{}}/{method}" for method in BASELINES]
+    assert list(table) == [name.format(level) for level in LEVELS for name in names]
+    assert {line["name"]: line["level"] for line in table.values()} == {
+        name.format(level): level for level in LEVELS for name in names
+    }

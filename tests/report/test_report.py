@@ -87,8 +87,8 @@ def test_writes_pages_figures_and_tables(project: report.Project) -> None:
         "validation.html",
         *(f"figures/{name}.png" for name in ("curves-photos", "depth-photos", "grid-net")),
         *(f"figures/{name}.png" for name in ("frames-cctv", "holes-two", "holes-two-curves")),
-        *(f"tables/curves/{kind}.csv" for kind in BASELINES),
-        *(f"tables/quality/{kind}-photos.csv" for kind in BASELINES),
+        *(f"tables/curves/{kind}-photos-psnr.csv" for kind in BASELINES),
+        *(f"tables/results/{kind}-photos.csv" for kind in BASELINES),
     }
     for path in Path("reports/figures").iterdir():
         with Image.open(path) as image:

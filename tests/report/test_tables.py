@@ -1,17 +1,20 @@
-"""The tables of `afterimage rows`: one for each kind of observation, from params.yaml and metrics/ alone."""
+"""The tables of `afterimage rows`, from params.yaml and metrics/ alone, and the CSV files for `dvc plots`."""
 
+import csv
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import measured
+import numpy as np
 import pytest
 from tabulate import tabulate
 
 from afterimage.core import layout, outputs
 from afterimage.core.errors import ParamsError
-from afterimage.report import tables
+from afterimage.evaluation.results import PROVENANCE
+from afterimage.report import Project, tables
 
 WIDTH = 120
 
@@ -54,7 +57,8 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dic
         put("frames", "photos-nafnet", level, psnr=20.0, ssim=0.9, mse=0.01)
         put("frames", "photos-cctv", f"{level}/exposure_nlm", psnr=18.0, ssim=0.8, mse=0.01)
     measured.model("vgg16-relu1_2")
-    outputs.write_json(layout.measured("vgg16-relu1_2-search") / "cases.json", ["decoder", "optimisation", "hybrid"])
+    order = {"cases": ["decoder", "optimisation", "hybrid"]}
+    outputs.write_json(layout.measured("vgg16-relu1_2-search") / PROVENANCE, order)
     return tables.results(tmp_path)
 
 
@@ -129,3 +133,74 @@ def test_nothing_heavy_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# For `dvc plots` and spreadsheets
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Rows of two data sets, measured on all images and on some, validated by two metrics."""
+    monkeypatch.chdir(tmp_path)
+    few = measured.KEYS[:4]
+    for observation, rows in {"a": ("one", "two", "short"), "b": ("three",), "c": ("other",)}.items():
+        measured.result("holes", observation, "telea", 30.0, hole_psnr=22.0)
+        for name in rows:
+            measured.result("holes", name, "test", 31.0, hole_psnr=23.0)
+    measured.result("holes", "some", "test", 31.0, few, hole_psnr=23.5, bits=4.0)
+    for name, columns in {
+        "one": {"train_l1": [0.2, 0.1], "val_hole_psnr": [20.0, 21.0], "val_hole_mse": [0.01, 0.008]},
+        "two": {"val_hole_psnr": [20.5, 21.5], "train_l2": [0.2, 0.1]},
+        "three": {"val_bits": [5.0, 4.0, 4.5]},
+        "short": {"val_hole_psnr": [19.0]},
+        "some": {"val_hole_mse": [0.02, 0.01]},
+        "other": {"val_hole_psnr": [20.0, 25.0]},
+    }.items():
+        epochs = range(1, 1 + len(next(iter(columns.values()))))
+        lines = zip(epochs, *columns.values(), strict=True)
+        outputs.write_csv(layout.model(name) / "curves.csv", ["epoch", *columns], lines)
+    elsewhere = row("holes", "c") | {"dataset": "faces"}
+    measured.params(
+        observations={name: {"kind": "holes", "dataset": "faces" if name == "c" else "photos"} for name in "abc"},
+        reconstructors={
+            **{name: row("holes", "a") for name in ("one", "two", "short", "some")},
+            "three": row("holes", "b"),
+            "other": elsewhere,
+        },
+        baselines={"holes": ["telea"]},
+    )
+    return Project.read(Path("params.yaml"))
+
+
+def test_results_are_of_the_same_images(small: Project) -> None:
+    folder = Path("tables")
+    tables.quality(small, "holes", lambda project, line: {"place": line.row.name}, folder)
+    assert {path.name: [line["name"] for line in read(path)] for path in folder.iterdir()} == {
+        "holes-photos.csv": ["one/test", "two/test", "short/test", "a/telea", "three/test", "b/telea"],
+        "holes-photos-4-images.csv": ["some/test", "a/telea"],
+        "holes-faces.csv": ["other/test", "c/telea"],
+    }
+    mine, rival = read(folder / "holes-photos-4-images.csv")
+    assert (mine["images"], mine["place"], mine["bits"], rival["bits"]) == ("4", "some", "4", "")
+    assert rival["images"] == "4" and rival["psnr"] == f"{np.mean(np.linspace(29.5, 30.5, 6)[:4]):.6g}"
+    for path in folder.iterdir():
+        assert list(read(path)[0])[-1] == "hole_psnr"
+
+
+def test_curves_are_of_one_metric(small: Project) -> None:
+    folder = Path("tables")
+    tables.curves(small, "holes", folder)
+    assert {path.name: [(line["row"], line["epoch"]) for line in read(path)] for path in folder.iterdir()} == {
+        "holes-photos-hole_psnr.csv": [("one", "1"), ("one", "2"), ("two", "1"), ("two", "2")],
+        "holes-photos-hole_mse.csv": [("some", "1"), ("some", "2")],
+        "holes-photos-bits.csv": [("three", "1"), ("three", "2"), ("three", "3")],
+        "holes-faces-hole_psnr.csv": [("other", "1"), ("other", "2")],
+    }
+    line = read(folder / "holes-photos-hole_psnr.csv")[1]
+    assert list(line) == ["row", "epoch", "train_l1", "val_hole_mse", "train_l2", "val_hole_psnr"]
+    assert list(line.values()) == ["one", "2", "0.1", "0.008", "", "21.0"]

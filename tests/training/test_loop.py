@@ -90,7 +90,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int) -> 
 def test_the_seed_changes_the_result(tmp_path: Path) -> None:
     one, other = (Learner(Lines(16, 0), Lines(4, 1)) for _ in range(2))
     loop.fit(one, row(), tmp_path / "a", {})
-    loop.fit(other, row(seed=1), tmp_path / "b", {})
+    loop.fit(other, row(seeds=[1]), tmp_path / "b", {})
     assert not same(weights_of(one), weights_of(other))
 
 

@@ -48,7 +48,7 @@ def stored(tmp_path: Path) -> Any:
 
 def trained(root: Path, stored: Any, which: Keeping | None, row: Row | None = None) -> Path:
     folder = root / layout.model("mine")
-    models.train("mine", row or Row(), which, stored, folder, root / "state")
+    models.train("mine", row or Row(), lambda *_: which, stored, folder, root / "state")
     return folder
 
 
@@ -168,3 +168,44 @@ def test_a_damaged_model(damaged: Path) -> None:
 
 def test_a_model_of_another_network(damaged: Path) -> None:
     weights.save(damaged / "model.safetensors", {"0.weight": torch.zeros(2)}, {"row": "mine"})
+
+
+def test_a_seed_more_is_a_model_more(tmp_path: Path, stored: Any) -> None:
+    """The row's own folder has the model of its first seed; the others lie in it, each as if it were alone."""
+
+    def seeded(*seeds: int) -> Row:
+        return Row(training=loop.TrainingRow.model_validate({**TRAINING, "epochs": 2, "seeds": list(seeds)}))
+
+    def learns(row: Any, _: Any) -> Keeping:
+        asked.append(row.training.seed)
+        return Keeping(Lines(16, row.training.seed), Lines(4, 1))
+
+    asked: list[int] = []
+    several, alone = tmp_path / "several", tmp_path / "alone"
+    models.train("mine", seeded(4, 9), learns, stored, several, tmp_path / "a")
+    models.train("mine", seeded(9), learns, stored, alone, tmp_path / "b")
+    assert asked == [4, 9, 9]
+    for name in ("model.safetensors", "curves.csv", "samples/0001.png", "card.json"):
+        assert (several / "seeds/9" / name).read_bytes() == (alone / name).read_bytes()
+        assert (several / name).is_file()
+    assert (several / "model.safetensors").read_bytes() != (alone / "model.safetensors").read_bytes()
+    card = json.loads((several / "card.json").read_text())
+    assert (card["words"], card["settings"]["training"]["seeds"]) == ("small, 2 seeds", [4, 9])
+    assert not list((several / "seeds").rglob("encoder.safetensors"))  # one beside all of them
+    assert not list((tmp_path / "a").rglob("*.pt"))
+
+
+def test_a_seed_is_read_by_its_number(tmp_path: Path, stored: Any) -> None:
+    row = Row(training=loop.TrainingRow.model_validate({**TRAINING, "epochs": 1, "seeds": [4, 9]}))
+    learns = lambda row, _: Keeping(Lines(16, row.training.seed), Lines(4, 1))  # noqa: E731
+    models.train("mine", row, learns, stored, tmp_path / layout.model("mine"), tmp_path / "state")
+    cpu = torch.device("cpu")
+    assert models.read(tmp_path, "mine", cpu).settings["training"]["seeds"] == [4, 9]
+    assert models.read(tmp_path, "mine", cpu, 9).settings["training"]["seeds"] == [9]
+    with pytest.raises(WeightsError, match="seeds/5: no trained model"):
+        models.read(tmp_path, "mine", cpu, 5)
+
+
+def test_a_seed_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="a seed is listed twice"):
+        loop.TrainingRow.model_validate({**TRAINING, "seeds": [1, 1]})

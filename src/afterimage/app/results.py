@@ -7,21 +7,26 @@ from typing import Any
 import streamlit as st
 
 from afterimage import observations
-from afterimage.app import models, revisions, widgets
+from afterimage.app import models, widgets
 from afterimage.core import layout
 from afterimage.evaluation import results as measured
 from afterimage.evaluation.results import MAIN, METRICS
 from afterimage.report import tables
+from afterimage.review import differences, revisions
+from afterimage.review.differences import Change, Verdict
 
+Numbers = dict[str, dict[str, float]]
+"""The means of each file of metrics, by `<kind of observation>/<row>/<case>`."""
 ONLY = "test"
 """The case of a row that is measured in one."""
 INTERVAL = "95 %"
 ABOUT = ("row", "observation", INTERVAL, "images")
 """Columns that are no metrics."""
+MARKS = {Verdict.BETTER: "▲ ", Verdict.WORSE: "▼ "}
 
 
 def show() -> None:
-    now = revisions.numbers_now(models.project())
+    now = _headlines(models.project() / "metrics")
     if not now:
         st.info("Nothing is measured here yet. `make repro` runs the pipeline.", icon=":material/info:")
         return
@@ -29,14 +34,19 @@ def show() -> None:
         "Numbers": lambda: _numbers(now),
         "Figures": _figures,
         "Training": _training,
-        "Difference": lambda: _difference(now),
+        "Difference": _difference,
     }
     for tab, part in zip(st.tabs(list(parts)), parts.values(), strict=True):
         with tab:
             part()
 
 
-def _numbers(now: revisions.Numbers) -> None:
+def _headlines(folder: Path) -> Numbers:
+    files = sorted(folder.rglob("*.json"))
+    return {path.relative_to(folder).with_suffix("").as_posix(): measured.read_json(path) for path in files}
+
+
+def _numbers(now: Numbers) -> None:
     """The tables of `afterimage rows`, one a kind of observation, with all metrics and an interval."""
     for kind, lines in tables.results(models.project()).items():
         found = [_line(kind, line, now) for line in lines if _name(kind, line) in now]
@@ -54,7 +64,7 @@ def _name(kind: str, line: Mapping[str, Any]) -> str:
     return f"{kind}/{line['row']}/{line['case']}"
 
 
-def _line(kind: str, line: Mapping[str, Any], now: revisions.Numbers) -> dict[str, Any]:
+def _line(kind: str, line: Mapping[str, Any], now: Numbers) -> dict[str, Any]:
     row, case = line["row"], line["case"]
     path = models.project() / layout.measured(row) / case / "intervals.json"
     intervals = measured.read_json(path) if path.is_file() else {}
@@ -149,7 +159,7 @@ def _curves(row: str) -> Path:
     return models.project() / layout.model(row) / "curves.csv"
 
 
-def _difference(now: revisions.Numbers) -> None:
+def _difference() -> None:
     commits = revisions.recent(models.project())
     revision = st.selectbox(
         "Revision to compare with",
@@ -162,43 +172,42 @@ def _difference(now: revisions.Numbers) -> None:
     )
     if not revision:
         return
-    changes = revisions.changes(revisions.numbers_at(models.project(), revision), now)
+    before = revisions.revision(models.project(), revision)  # a folder of this machine is not for visitors to choose
+    compared = differences.compare(before, revisions.side(models.project(), None))
+    changes = [change for change in compared.changes if change.verdict != Verdict.UNCHANGED]
     if not changes:
         st.success(f"Every number is the same as at {widgets.verbatim(revision)}.", icon=":material/check:")
         return
-    lines = [
-        {
-            "row": change.row,
-            "metric": change.metric,
-            "before": change.before,
-            "now": change.now,
-            "change": change.change,
-            "verdict": _verdict(change),
-        }
-        for change in changes
-    ]
     number = st.column_config.NumberColumn
     st.dataframe(
-        lines,
+        [_changed(change) for change in changes],
         hide_index=True,
-        height="content" if len(lines) < 20 else 640,
+        height="content" if len(changes) < 20 else 640,
         column_config={
             "row": st.column_config.TextColumn("Row", pinned=True, width=270),
             "metric": "Metric",
             "before": number(revision, format="%.5g"),
             "now": number("Now", format="%.5g"),
             "change": number("Change", format="%+.4g"),
+            "interval": INTERVAL,
             "verdict": "",
         },
     )
+    st.caption(
+        "Differences over the same test images, with intervals over groups of images. Better and worse are what "
+        f"Benjamini-Hochberg leaves of {compared.tests} tests at {100 * differences.RATE:.0f} % false discoveries."
+    )
 
 
-def _verdict(change: revisions.Change) -> str:
-    if change.before is None:
-        return "new"
-    if change.now is None:
-        return "gone"
-    about = METRICS.get(change.metric)
-    if about is None or about.higher_is_better is None:
-        return ""
-    return "▲ better" if (change.now > change.before) == about.higher_is_better else "▼ worse"
+def _changed(change: Change) -> dict[str, Any]:
+    """The line of a metric that is not the same."""
+    found = change.difference
+    return {
+        "row": "/".join(part for part in (change.kind, change.row, change.case) if part),
+        "metric": change.metric,
+        "before": change.before,
+        "now": change.after,
+        "change": found.mean if found else None,
+        "interval": f"{found.low:+.4g} to {found.high:+.4g}" if found else None,
+        "verdict": f"{MARKS.get(change.verdict, '')}{change.reason or change.verdict}",
+    }

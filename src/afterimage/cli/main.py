@@ -11,6 +11,9 @@ from afterimage.core.errors import AfterimageError
 
 COMMANDS = {
     "rows": "List rows and their numbers on the test images.",
+    "card": "Say where the numbers of a row come from.",
+    "diff": "Compare two revisions: what got better, what worse.",
+    "comment": "Write the comment of a pull request.",
     "app": "Open the web page.",
     "reconstruct": "Rebuild images from their features.",
     "invert": "Search for the images of features from files.",
@@ -19,6 +22,7 @@ COMMANDS = {
     "restore": "Restore clips, images and folders of images.",
     "submission": "Fill the boxes of many images, as one CSV file.",
     "check-submission": "Check such a file, and score it.",
+    "verify": "Check that a run gave the bits that are committed.",
     "preset": "List the presets, or lay one over params.yaml.",
 }
 """In the order of `--help`, which imports none of them. Each is the function `command` of the module of its name."""

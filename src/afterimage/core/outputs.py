@@ -54,6 +54,11 @@ def require_room(path: Path, needed: int, what: str) -> None:
         raise SpaceError(f"{what}: this needs {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free in {path.parent}")
 
 
+def digest(data: Any) -> str:
+    """The SHA-256 of plain data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write JSON that is the same for the same data: sorted keys, no NaN, one newline at the end."""
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

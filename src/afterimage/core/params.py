@@ -101,7 +101,7 @@ def row(path: Path, name: str, key: str, row_type: type[R]) -> R:
         ParamsError: there is no such section or row, or a key of the row is unknown, missing or of the wrong type.
     """
     data = load(path)
-    merged = _merged(data, path, name, key)
+    merged = resolved(data, path, name, key)
     return _typed(path, f"{name}.{key}", merged, row_type, data)
 
 
@@ -111,7 +111,22 @@ def values(path: Path, name: str, key: str) -> Values:
     Raises:
         ParamsError: there is no such section or row.
     """
-    return _merged(load(path), path, name, key)
+    return resolved(load(path), path, name, key)
+
+
+def resolved(data: Values, path: Path, name: str, key: str) -> Any:
+    """One row of sections that were read already, as `values`; `path` is where they come from, for messages."""
+    rows = _section(data, path, name)
+    if key not in rows:
+        raise ParamsError(f"{path}: `{name}` has no row `{key}`; it has {_listed(rows)}")
+    own = rows[key]
+    group = group_of(own)
+    if group is None:
+        return own
+    found = merged((data.get(SHARED) or {}).get(group) or {}, own)
+    if isinstance(found.get(TRAINING), dict):
+        found[TRAINING] = merged(data.get(TRAINING) or {}, found[TRAINING])
+    return found
 
 
 def table(path: Path, name: str, row_type: type[R]) -> R:
@@ -133,20 +148,6 @@ def group_of(own: Any) -> str | None:
     """What a row calls the group of rows that it shares values with."""
     found = own.get("source", own.get("kind")) if isinstance(own, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _merged(data: Values, path: Path, name: str, key: str) -> Any:
-    rows = _section(data, path, name)
-    if key not in rows:
-        raise ParamsError(f"{path}: `{name}` has no row `{key}`; it has {_listed(rows)}")
-    own = rows[key]
-    group = group_of(own)
-    if group is None:
-        return own
-    found = merged((data.get(SHARED) or {}).get(group) or {}, own)
-    if isinstance(found.get(TRAINING), dict):
-        found[TRAINING] = merged(data.get(TRAINING) or {}, found[TRAINING])
-    return found
 
 
 def _section(data: Values, path: Path, name: str) -> Values:

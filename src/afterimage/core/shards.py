@@ -103,6 +103,11 @@ def writer(path: Path) -> Iterator[Put]:
             yield Put(path, tar, file)
 
 
+def split_hash(index: Index, split: str) -> str:
+    """One SHA-256 for what the tars of a split hold."""
+    return outputs.digest([shard["sha256"] for shard in index["splits"][split]["shards"]])
+
+
 def describe(path: Path, samples: int | None = None) -> Shard:
     """The entry of a finished tar in the index; its samples are counted where their number is not given."""
     if samples is None:

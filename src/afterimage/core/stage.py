@@ -9,11 +9,26 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from afterimage.core import compute
 from afterimage.core.errors import AfterimageError
 
 PARAMS = Path("params.yaml")
 RECORDS = Path(".afterimage/runs")
+PACKAGES = (
+    "afterimage",
+    "dvc",
+    "lpips",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-image",
+    "torch",
+    "torchvision",
+    "webdataset",
+)
+"""Those whose versions a record tells."""
 
 
 def run(main: Callable[..., None]) -> None:
@@ -30,6 +45,7 @@ def run(main: Callable[..., None]) -> None:
     except TypeError:
         fail(name, [], f"expected {' '.join(inspect.signature(main).parameters).upper() or 'no words'}, found {words}")
     try:
+        compute.pin(PARAMS)  # before `main` imports what computes
         main(*words)
     except AfterimageError as error:
         fail(name, words, str(error))
@@ -48,20 +64,27 @@ def fail(name: str, words: list[str], text: str) -> None:
 
 
 def _record(name: str, words: list[str], started: float) -> None:
-    packages = ("afterimage", "dvc", "torch", "torchvision", "webdataset", "numpy", "pillow", "scikit-image", "lpips")
     record = {
         "stage": "@".join([name, *words]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         "seconds": round(time.time() - started, 2),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
         "cores": os.cpu_count(),
         "device": _device(),
-        "versions": {package: metadata.version(package) for package in packages},
+        **machine(),
     }
     path = RECORDS / f"{'@'.join([name, *words])}.json"
     path.parent.mkdir(parents=True, exist_ok=True)  # a row's name may hold a slash
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """What results may depend on besides the project's files."""
+    return {
+        "cpu": compute.cpu(),
+        "system": f"{platform.system()}, {' '.join(platform.libc_ver())}",
+        "python": platform.python_version(),
+        "packages": {package: metadata.version(package) for package in PACKAGES},
+    }
 
 
 def _device() -> str | None:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afterimage.core.compute import sqrt
 from afterimage.core.errors import WeightsError
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -71,7 +72,7 @@ class AlexNetDistance(nn.Module):
 
 
 def _normalised(features: Tensor) -> Tensor:
-    return features / (torch.sqrt(torch.sum(features**2, dim=1, keepdim=True)) + TINY)
+    return features / (sqrt(torch.sum(features**2, dim=1, keepdim=True)) + TINY)
 
 
 def heads() -> dict[str, Tensor]:

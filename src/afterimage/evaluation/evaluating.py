@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from afterimage.core import engine, images, outputs, params, shards
 from afterimage.core.errors import ImageError, MetricError, ParamsError, ShardError
 from afterimage.core.images import Uint8, decode, encode_png
 from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap, mse, psnr, ssim
+from afterimage.evaluation.results import METRICS, PROVENANCE
 from afterimage.observations import Given, Stored
 
 if TYPE_CHECKING:
@@ -44,6 +46,14 @@ class Places(NamedTuple):
     reconstructions: Path
     measured: Path
     metrics: Path
+
+
+class Rebuilt(NamedTuple):
+    """What one training of a row made of the test images of a case."""
+
+    folder: Path
+    own: Columns | None = None
+    """Numbers that it told itself, in the order of their column `key`."""
 
 
 class Kind(Protocol):
@@ -104,8 +114,15 @@ def evaluate_row(
     places: Places,
     metrics: MetricsRow,
     lpips: Lpips,
+    seeds: Sequence[int] = (),
+    others: "Sequence[Mapping[str, Reconstructor]]" = (),
 ) -> None:
     """Rebuild the test images of a row and measure it, case by case, with what the kind of observation adds.
+
+    Args:
+        seeds: of the row's trainings.
+        others: the reconstructors of each seed but the first. Metrics are means over all; the further tables that a
+            kind of observation adds are of the first.
 
     Raises:
         ShardError, MetricError: as `measure_folder`.
@@ -120,11 +137,19 @@ def evaluate_row(
             for case in stored.cases():
                 label = _label(name, case, len(stored.cases()))
                 keys = _spread(stored, case, row.images)
-                own = _rebuild(reconstructor, of, stored, case, row.together, keys, rebuilt / label)
+                by_seed = [(rebuilt / label, reconstructor)]
+                by_seed += [
+                    (rebuilt / label / "seeds" / str(seed), other[name])
+                    for seed, other in zip(seeds[1:], others, strict=True)
+                ]
+                answers = [
+                    Rebuilt(out, _rebuild(each, of, stored, case, row.together, keys, out)) for out, each in by_seed
+                ]
                 inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
-                measure_folder(inside, stored, of, metrics, lpips, of.image_metrics(stored, case, lpips), keys, own)
+                more = of.image_metrics(stored, case, lpips)
+                measure_folder(inside, stored, of, metrics, lpips, more, keys, answers, seeds)
         labels = [_label(name, case, len(stored.cases())) for name in reconstructors for case in stored.cases()]
-        outputs.write_json(measured / "cases.json", labels)  # their order, which the report keeps
+        _write_provenance(measured, stored, labels, lpips, seeds)
         of.tables(row, list(reconstructors.values())[-1], stored, measured, metrics)
     for reconstructor in reconstructors.values():
         reconstructor.forget()
@@ -151,6 +176,8 @@ def evaluate_baselines(
                         put(f"{key}.png", encode_png(image))
             inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
             measure_folder(inside, stored, of, metrics, lpips, of.image_metrics(stored, case, lpips))
+        labels = [label for label, _, _ in of.baselines(stored, methods)]
+        _write_provenance(measured, stored, labels, lpips)
 
 
 def _label(name: str, case: str, cases: int) -> str:
@@ -210,34 +237,30 @@ def measure_folder(
     lpips: Lpips,
     more: More | None = None,
     keys: Sequence[str] | None = None,
-    own: Columns | None = None,
+    answers: Sequence[Rebuilt] = (),
+    seeds: Sequence[int] = (),
 ) -> None:
     """Compare a folder of reconstructions with the test split of the image shards that they are of.
 
     Writes the headline means to `places.metrics`, and into the folder `places.measured` `intervals.json` (all means
-    with 95 % bootstrap intervals over groups) and `images.csv` (a line an image, in the order of the shards). Numbers
-    have six significant digits.
+    with 95 % bootstrap intervals over groups and seeds) and `images.csv` (a line an image, in the order of the shards).
+    Where there are several seeds, the numbers of an image are means over them, and `seeds.csv` has a line a seed and
+    image. Numbers have six significant digits.
 
     Args:
         more: measures what only some observations have, such as the inside of a hole.
         keys: the test samples that were reconstructed; None: all of them.
-        own: further columns, in the order of their column `key`.
+        answers: the reconstructions, one folder a seed; none: those in `places.reconstructions`.
+        seeds: of the trainings.
 
     Raises:
         ShardError: a key is missing, doubled or of no original, or shards cannot be read.
         MetricError: a reconstruction is not of its original's size, or too small to measure.
     """
     samples = _samples(stored.shards_dir, keys)
-    found_keys: list[str] = []
-    batches: list[dict[str, Floats]] = []
-    joined = _joined(places.reconstructions, stored.shards_dir, samples)
-    for names, truth, found in _batches(joined):
-        found_keys += names
-        batches.append(measure(truth, found, lpips) | dict(more(names, truth, found) if more else {}))
-    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    columns = _ordered(columns, found_keys, samples)
-    if own:
-        columns |= _ordered({name: own[name] for name in own if name != "key"}, list(own["key"]), samples)
+    answers = answers or [Rebuilt(places.reconstructions)]
+    by_seed = [_columns(answer, stored.shards_dir, samples, lpips, more) for answer in answers]
+    columns = {name: np.stack([each[name] for each in by_seed]) for name in by_seed[0]}
     groups = [sample.group for sample in samples.values()]
     intervals = {
         name: bootstrap(values, groups, samples=row.bootstrap, seed=row.seed) for name, values in columns.items()
@@ -250,10 +273,57 @@ def measure_folder(
     }
     outputs.write_json(places.measured / "intervals.json", {"images": len(samples), "metrics": rounded})
     lines = (
-        [key, sample.image, sample.group, *(f"{values[number]:.6g}" for values in columns.values())]
+        [key, sample.image, sample.group, *(f"{values[:, number].mean():.6g}" for values in columns.values())]
         for number, (key, sample) in enumerate(samples.items())
     )
     outputs.write_csv(places.measured / "images.csv", ["key", "image", "group", *columns], lines)
+    if len(answers) > 1:
+        lines = (
+            [str(seed), key, *(f"{values[place, number]:.6g}" for values in columns.values())]
+            for place, seed in enumerate(seeds)
+            for number, key in enumerate(samples)
+        )
+        outputs.write_csv(places.measured / "seeds.csv", ["seed", "key", *columns], lines)
+
+
+def _columns(
+    answer: Rebuilt, shards_dir: Path, samples: dict[str, Sample], lpips: Lpips, more: More | None
+) -> dict[str, Floats]:
+    """The metrics of a folder of reconstructions, in the order of the samples."""
+    found_keys: list[str] = []
+    batches: list[dict[str, Floats]] = []
+    joined = _joined(answer.folder, shards_dir, samples)
+    for names, truth, found in _batches(joined):
+        found_keys += names
+        batches.append(measure(truth, found, lpips) | dict(more(names, truth, found) if more else {}))
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    columns = _ordered(columns, found_keys, samples)
+    if own := answer.own:
+        columns |= _ordered({name: own[name] for name in own if name != "key"}, list(own["key"]), samples)
+    return columns
+
+
+def _write_provenance(
+    measured: Path, stored: Stored, labels: Sequence[str], lpips: Lpips, seeds: Sequence[int] = ()
+) -> None:
+    """Write what numbers of two revisions must have in common to be compared; `labels` are the cases in their order."""
+    names = {
+        name
+        for path in measured.rglob("intervals.json")
+        for name in json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    }
+    known = {name: METRICS[name].definition for name in sorted(names) if name in METRICS}
+    about = {
+        "kind": stored.indices[0]["kind"],
+        "cases": list(labels),
+        "dataset": stored.indices[0]["dataset"],
+        "images": shards.split_hash(shards.load_index(stored.shards_dir), SPLIT),
+        "observations": {case: stored.test_hash(case) for case in stored.cases()},
+        "lpips": lpips.weights,
+        "seeds": list(seeds),
+        "metrics": {name: definition for name, definition in known.items() if definition},
+    }
+    outputs.write_json(measured / PROVENANCE, about)
 
 
 def _ordered(columns: Columns, keys: Sequence[str], samples: Mapping[str, Sample]) -> dict[str, Floats]:

@@ -115,10 +115,12 @@ class Lpips:
     def __init__(self, weights: Path) -> None:
         import torch
 
+        from afterimage.core import outputs
         from afterimage.core.weights import fit, load
         from afterimage.evaluation.alexnet import AlexNetDistance, heads
 
         about, state = load(weights)
+        self.weights = outputs.sha256(weights)
         self.name = "lpips" if IMAGENET.search(str(about.get("origin"))) else "lpips_untrained"
         with torch.random.fork_rng(devices=[]):
             self._model = AlexNetDistance().eval()
@@ -160,32 +162,39 @@ class Interval(NamedTuple):
 
 
 def bootstrap(values: npt.ArrayLike, groups: Sequence[str], samples: int, seed: int, level: float = 0.95) -> Interval:
-    """The mean of `values` `[N]` with its percentile bootstrap interval (Efron, "Bootstrap methods", 1979).
+    """The mean of `values` with its percentile bootstrap interval (Efron, "Bootstrap methods", 1979).
 
     Images of one group (a person, a scene, a photograph cut into tiles) are not independent, so whole groups
     are drawn with replacement and the images of those drawn are pooled. Where every image is a group of its own,
     this is the plain bootstrap; with a single group images are drawn, since nothing else is left to vary.
 
+    Args:
+        values: `[N]`, one an image, or `[S, N]` of S trainings. Those are drawn with replacement too, independently of
+            the groups, so that the interval joins both variations (Owen, "The pigeonhole bootstrap", 2007).
+
     Raises:
         MetricError: there are no values, or not one group a value.
     """
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) == 0 or len(array) != len(groups):
+    if array.ndim not in (1, 2) or array.size == 0 or array.shape[-1] != len(groups):
         raise MetricError(f"values of shape {array.shape} for {len(groups)} groups; expected one group a value")
+    table = np.atleast_2d(array)
     unique, group = np.unique(np.asarray(groups), return_inverse=True)
     if len(unique) == 1:
-        group = np.arange(len(array))
+        group = np.arange(table.shape[1])
     sizes = np.bincount(group)
-    sums = np.bincount(group, weights=array)
-    generator = np.random.default_rng(seed)
+    sums = np.stack([np.bincount(group, weights=line) for line in table])
+    generator, others = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     means = np.empty(samples)
     block = max(1, 1_000_000 // len(sizes))  # bounds the memory; draws come in one order whatever the block
     for start in range(0, samples, block):
-        stop = min(start + block, samples)
-        drawn = generator.integers(len(sizes), size=(stop - start, len(sizes)))
-        means[start:stop] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+        count = min(block, samples - start)
+        drawn = generator.integers(len(sizes), size=(count, len(sizes)))
+        trainings = others.integers(len(sums), size=(count, len(sums)))
+        pooled = np.take_along_axis(sums[trainings].mean(axis=1), drawn, axis=1) if len(sums) > 1 else sums[0][drawn]
+        means[start : start + count] = pooled.sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(array.mean()), float(low), float(high))
+    return Interval(float(table.mean(axis=0).mean()), float(low), float(high))
 
 
 def _pair(originals: Images, reconstructions: Images) -> tuple[Floats, Floats]:

@@ -18,7 +18,11 @@ import numpy as np
 
 from afterimage.core import layout
 from afterimage.core.errors import AfterimageError
-from afterimage.evaluation.metrics import Interval, MetricsRow, bootstrap
+from afterimage.evaluation.comparing import difference
+from afterimage.evaluation.metrics import Floats, Interval, MetricsRow, bootstrap
+
+PROVENANCE = "provenance.json"
+"""In the folder of a measured row: what its numbers are of."""
 
 
 class Metric(NamedTuple):
@@ -28,37 +32,47 @@ class Metric(NamedTuple):
     digits: int
     higher_is_better: bool | None
     """None: a property of the result, of which neither more nor less is better."""
+    definition: str
+    """In words. Results say it beside their numbers, and two that say it in other words are not compared: whoever
+    changes how a metric is measured changes its words."""
 
 
+IMAGE = {
+    "psnr": Metric("PSNR in dB", 2, True, "RGB in [0, 1], an image at a time, at most 100 dB"),
+    "ssim": Metric("SSIM", 3, True, "RGB in [0, 1], Gaussian window of 11 px with sigma 1.5, mean of the channels"),
+    "mse": Metric("MSE", 5, False, "mean squared error of RGB in [0, 1]"),
+    "lpips": Metric("LPIPS", 4, False, "LPIPS 0.1, AlexNet with the weights that it was made with"),
+    "lpips_untrained": Metric("lpips_untrained", 4, False, "the heads of LPIPS 0.1 on AlexNet with other weights"),
+}
+ROOT = Metric("RMSE", 4, False, "root of the mean squared error of RGB in [0, 1]")
+REGIONS = {"hole": "within the hole", "band": "within the hole, near its border (1/32 of the shorter side)"}
 METRICS = {
-    "psnr": Metric("PSNR in dB", 2, True),
-    "ssim": Metric("SSIM", 3, True),
-    "mse": Metric("MSE", 5, False),
-    "lpips": Metric("LPIPS", 4, False),
-    "lpips_untrained": Metric("lpips_untrained", 4, False),
-    "feature_error": Metric("Feature error", 5, False),
-    "rmse": Metric("RMSE", 4, False),
+    **IMAGE,
+    "feature_error": Metric("Feature error", 5, False, "||f - f*||^2 / ||f*||^2 over the features of an image"),
+    "rmse": ROOT,
     **{
-        f"{region}_{name}": Metric(f"{region} {heading}", digits, higher)
-        for region in ("hole", "band")
-        for name, (heading, digits, higher) in {
-            "rmse": ("RMSE", 4, False),
-            "mse": ("MSE", 5, False),
-            "psnr": ("PSNR", 2, True),
-            "ssim": ("SSIM", 3, True),
-            "lpips": ("LPIPS", 4, False),
-            "lpips_untrained": ("lpips_untrained", 4, False),
+        f"{region}_{name}": metric._replace(
+            heading=f"{region} {metric.heading.removesuffix(' in dB')}", definition=f"{metric.definition}, {where}"
+        )
+        for region, where in REGIONS.items()
+        for name, metric in {
+            "rmse": ROOT,
+            **{name: IMAGE[name] for name in ("mse", "psnr", "ssim", "lpips", "lpips_untrained")},
         }.items()
     },
-    "bits": Metric("bits/dim, hole", 2, False),
-    "bits_whole": Metric("bits/dim, whole", 2, False),
-    "histogram_bits": Metric("bits/dim of a histogram, hole", 2, None),
-    "histogram_bits_whole": Metric("bits/dim of a histogram, whole", 2, None),
-    "coverage": Metric("coverage", 3, None),
-    "spread": Metric("spread", 3, None),
-    "missing": Metric("share missing", 3, None),
-    "steps": Metric("steps", 0, None),
-    "converged": Metric("converged", 2, None),
+    "bits": Metric("bits/dim, hole", 2, False, "bits a channel of a pixel of the original, within the hole"),
+    "bits_whole": Metric("bits/dim, whole", 2, False, "bits a channel of a pixel of the original"),
+    "histogram_bits": Metric(
+        "bits/dim of a histogram, hole", 2, None, "bits by the training images' levels at each place, within the hole"
+    ),
+    "histogram_bits_whole": Metric(
+        "bits/dim of a histogram, whole", 2, None, "bits by the training images' levels at each place"
+    ),
+    "coverage": Metric("coverage", 3, None, "share of the hole whose true value lies within the samples' range"),
+    "spread": Metric("spread", 3, None, "root of the samples' mean variance within the hole"),
+    "missing": Metric("share missing", 3, None, "share of the image that is missing"),
+    "steps": Metric("steps", 0, None, "steps of the search"),
+    "converged": Metric("converged", 2, None, "share of searches that ended by their tolerance"),
 }
 """In the order of tables. A reconstructor may tell other numbers too, see `Result.intervals`."""
 
@@ -103,8 +117,22 @@ class Result:
     def groups(self) -> list[str]:
         return [line["group"] for line in self.images.values()]
 
+    @cached_property
+    def seeds(self) -> dict[str, dict[str, dict[str, str]]]:
+        """Where the row was trained with several seeds, the lines of seeds.csv by seed and key; else none."""
+        path = self.folder / "seeds.csv"
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for line in read_csv(path) if path.is_file() else []:
+            found.setdefault(line["seed"], {})[line["key"]] = line
+        return found
+
     def column(self, metric: str, keys: Sequence[str]) -> list[float]:
         return [float(self.images[key][metric]) for key in keys]
+
+    def by_seed(self, metric: str, keys: Sequence[str]) -> Floats:
+        """The numbers `[S, N]` of S trainings; of one, those of the images."""
+        trainings = list(self.seeds.values()) or [self.images]
+        return np.array([[float(lines[key][metric]) for key in keys] for lines in trainings])
 
     def on(self, other: "Result", metrics: MetricsRow) -> "Result":
         """This result on the images of another one, for a comparison.
@@ -162,9 +190,9 @@ def cases(row: str, levels: Sequence[str] = ()) -> list[str]:
 
 
 def in_order(found: Sequence[str], row: str, levels: Sequence[str] = (), project: Path = Path()) -> list[str]:
-    """Cases by level; those without levels in the order of the row's `cases.json`, or else of their names."""
-    path = project / layout.measured(row) / "cases.json"
-    first = list(levels) or (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [])
+    """Cases by level; those without levels in the order that the row's provenance has, or else of their names."""
+    path = project / layout.measured(row) / PROVENANCE
+    first = list(levels) or (json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else [])
     order = {part: place for place, part in enumerate(first)}
     return sorted(found, key=lambda case: (order.get(case.partition("/")[0], len(order)), case))
 
@@ -193,7 +221,7 @@ def beaten_by(result: Result, rival: Result, metric: str) -> bool:
 
 
 def gain(row: Result, baseline: Result, metrics: MetricsRow, metric: str = "psnr") -> Interval:
-    """What a row has over a baseline, image by image, which is steadier than either alone.
+    """What a row has over a baseline, image by image, which is steadier than either alone: see `comparing`.
 
     Raises:
         AfterimageError: they were measured on different images.
@@ -201,8 +229,9 @@ def gain(row: Result, baseline: Result, metrics: MetricsRow, metric: str = "psnr
     keys = list(row.images)
     if set(keys) != set(baseline.images):
         raise AfterimageError(f"{row.name} and {baseline.name}: measured on different images; run `dvc repro`")
-    differences = np.subtract(row.column(metric, keys), baseline.column(metric, keys))
-    return bootstrap(differences, row.groups, samples=metrics.bootstrap, seed=metrics.seed)
+    sides = (baseline.by_seed(metric, keys), row.by_seed(metric, keys))
+    found = difference(*sides, [row.images[key]["group"] for key in keys], metrics.bootstrap, metrics.seed)
+    return Interval(found.mean, found.low, found.high)
 
 
 def shown_value(interval: Interval, digits: int, signed: bool = False) -> dict[str, str]:

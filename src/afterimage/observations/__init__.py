@@ -96,6 +96,11 @@ class Stored(Protocol):
         """What is measured one by one, such as the levels of damage; `["test"]` where there is but one."""
         ...
 
+    def test_hash(self, case: str) -> str:
+        """A SHA-256 of what decides the observations of the test images: numbers that two revisions measured on other
+        ones cannot be compared."""
+        ...
+
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         """The observations of the test images in order, so many at a time; those of some `keys`, or all."""
         ...

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from afterimage import observations
 from afterimage.core import layout, params, shards
-from afterimage.core.errors import ParamsError
+from afterimage.core.errors import ParamsError, WeightsError
 from afterimage.core.params import Row
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def load(
     device: "devices.Name" = "auto",
     state: Path | None = None,
     changes: Mapping[str, Any] | None = None,
+    seed: int | None = None,
 ) -> Loaded:
     """Load a row: what was trained, or what searches with the row's settings.
 
@@ -149,6 +150,7 @@ def load(
         project: the folder with params.yaml and data/.
         state: a folder where an interrupted search is kept; None keeps nothing.
         changes: to the settings, of a search.
+        seed: another of the row's seeds than the first, of what was trained.
 
     Raises:
         ParamsError: there is no such row, or the settings do not go together.
@@ -160,9 +162,12 @@ def load(
     path = project / "params.yaml"
     chosen = devices.choose(device)
     if section_of(path, name) == SECTIONS[0]:
-        model = models.read(project, name, chosen)
+        model = models.read(project, name, chosen, seed)
         kind = kind_of(model.settings)
-        typed = kind.Row.model_validate(model.settings)
+        try:
+            typed = params.typed(str(model.folder / models.CARD), model.settings, kind.Row)
+        except ParamsError as error:
+            raise WeightsError(f"{error}: the model is of another version; `dvc repro` trains it anew") from None
         return Loaded(typed, model.card, model.folder, kind.load(model))
     typed = row(path, name)
     kind = kind_of(typed)

@@ -6,7 +6,7 @@ templates; no kind of reconstructor is. Such a module has
 
 - `parts(project, folder)`, its parts of the page, whose figures it draws into `folder`;
 - `setting(project, line)`, what lines of the overview have in common: a layer, an observation, a level;
-- `place(project, line)`, further columns of the table of quality.
+- `place(project, line)`, further columns of the table of results.
 """
 
 import importlib
@@ -38,7 +38,7 @@ def write(project: Project, out: Path) -> None:
         parts = [part for kind in KINDS for part in _module(kind).parts(project, folder)]
     with outputs.folder(out / "tables") as folder:
         for kind in KINDS:
-            tables.quality(project, kind, _module(kind).place, folder / "quality")
+            tables.quality(project, kind, _module(kind).place, folder / "results")
             tables.curves(project, kind, folder / "curves")
     _page(out / "validation.html", "validation.html", _validation(project))
     trunk = project.encoders.get("lpips", {})

@@ -179,9 +179,9 @@ def images(folder: Path, keys: Sequence[str]) -> dict[str, Uint8]:
     return {key: np.asarray(decode(table.bytes(places[key]))) for key in keys}
 
 
-def fresh(folder: Path, stem: str) -> Path:
-    """A name for a figure that no other has: a second table of the same thing has figures of its own."""
-    names = (f"{stem}-{number}.png" if number > 1 else f"{stem}.png" for number in count(1))
+def fresh(folder: Path, stem: str, suffix: str = ".png") -> Path:
+    """A name for a file that no other has: a second table of the same thing has figures of its own."""
+    names = (f"{stem}-{number}{suffix}" if number > 1 else f"{stem}{suffix}" for number in count(1))
     return next(folder / name for name in names if not (folder / name).exists())
 
 

@@ -4,17 +4,14 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from afterimage.core import layout, outputs
 from afterimage.evaluation.results import MAIN, METRICS, in_order
 from afterimage.observations import KINDS
 from afterimage.report.project import Project, Reconstructor, Rows
-
-if TYPE_CHECKING:
-    from afterimage.report.shared import Line
 
 COLUMNS = {
     "features": ("psnr", "ssim", "feature_error", "lpips", "lpips_untrained"),
@@ -74,57 +71,71 @@ def _line(project: Path, kind: str, row: str, case: str, observation: str, train
 
 
 def quality(project: Project, kind: str, places: Any, folder: Path) -> None:
-    """Write `<kind>-<dataset>.csv` for each data set with rows of a kind: a line a row and case, baselines last.
+    """Write `<kind>-<dataset>.csv` for each data set with rows of a kind: a line a row and case, and the baselines.
 
-    `name` is a name that no other line has, and `shown` the metric that the kind is ranked by, so that one plot serves
-    all of these files.
+    Lines of one observation, and of one level of it, stand together, its baselines last. Rows that were measured on
+    fewer images have a table of their own, `<kind>-<dataset>-<number>-images.csv`, with the baselines on those images.
+    `name` is a name that no other line has; the last column is the metric that the kind is ranked by, which
+    `dvc plots` shows.
 
     Args:
         places: from a project and a line to further columns, such as the depth of a layer.
     """
-    from afterimage.report.shared import lines
+    from afterimage.report import shared
 
     for dataset in dict.fromkeys(row.row["dataset"] for row in project.of(kind)):
+        stem = f"{kind}-{dataset}"
         rows = [row for row in project.of(kind) if row.row["dataset"] == dataset]
-        found = [_quality_line(kind, line, places(project, line)) for line in lines(rows)]
-        for name in dict.fromkeys(row.observation for row in rows):
-            for level in project.levels(name) or [""]:
-                for baseline in project.plain_results(name, level):
-                    about = {"name": baseline.result.name, "row": name, "case": baseline.result.case}
-                    found.append({**about, "observation": name, **_numbers(kind, baseline.result)})
-        columns = dict.fromkeys(column for line in found for column in line)
-        metrics = [name for name in columns if name.removesuffix("_low").removesuffix("_high") in METRICS]
-        order = [*(name for name in columns if name not in metrics), *metrics]
-        _write(folder / f"{kind}-{dataset}.csv", order, found)
+        for number, sheet in enumerate(shared.sheets(rows)):
+            found = list(_quality_lines(project, sheet, places))
+            columns = dict.fromkeys(column for line in found for column in line)
+            metrics = [name for name in columns if name.removesuffix("_low").removesuffix("_high") in METRICS]
+            metrics.sort(key=MAIN[kind].__eq__)
+            order = [*(name for name in columns if name not in metrics), *metrics]
+            name = f"{stem}-{found[0]['images']}-images" if number else stem
+            _write(shared.fresh(folder, name, ".csv"), order, found)
 
 
 def curves(project: Project, kind: str, folder: Path) -> None:
-    """Write `<kind>.csv`: a line an epoch of every row of a kind that was trained.
+    """Write `<kind>-<dataset>-<metric>.csv`: a line an epoch of every row that was validated by this metric.
 
-    `row` tells the series apart, `validation` is the value to plot, and `metric` says which of the others it is.
+    `row` tells the series apart; the last column is the metric, which `dvc plots` shows. Rows of a single epoch, which
+    makes no curve, are left out.
     """
-    found = []
+    found: dict[tuple[str, str], list[Values]] = {}
     for row in project.of(kind):
-        columns = list(row.curves[0]) if row.curves else []
-        validated = [name for name in columns if name.startswith("val_")]
+        validated = [name for name in (row.curves[0] if len(row.curves) > 1 else {}) if name.startswith("val_")]
         ranked = [name for end in CURVES for name in validated if name.endswith(end)] + validated
-        for line in row.curves if ranked else []:
-            about = {"row": row.name, "epoch": line["epoch"], "validation": line[ranked[0]], "metric": ranked[0]}
-            found.append({**about, **line})
-    if found:
-        _write(folder / f"{kind}.csv", list(dict.fromkeys(column for line in found for column in line)), found)
+        if ranked:
+            lines = [{"row": row.name, **line} for line in row.curves]
+            found.setdefault((row.row["dataset"], ranked[0]), []).extend(lines)
+    for (dataset, metric), lines in found.items():
+        columns = dict.fromkeys(column for line in lines for column in line if column != metric)
+        _write(folder / f"{kind}-{dataset}-{metric.removeprefix('val_')}.csv", [*columns, metric], lines)
 
 
-def _quality_line(kind: str, line: "Line", places: Values) -> Values:
-    about = {"name": line.result.name, "row": line.row.name, "case": line.case}
-    return {**about, "observation": line.row.row["observation"], **places, **_numbers(kind, line.result)}
+def _quality_lines(project: Project, rows: Sequence[Reconstructor], places: Any) -> Iterator[Values]:
+    from afterimage.report import shared
+
+    for name in dict.fromkeys(row.observation for row in rows):
+        own = [row for row in rows if row.observation == name]
+        for level in project.levels(name) or [""]:
+            for line in shared.lines(own, level):
+                about = {"name": line.result.name, "row": line.row.name, "case": line.case}
+                place = {"observation": line.row.row["observation"], **places(project, line)}
+                yield {**about, **place, **_numbers(line.result)}
+            for baseline in project.rivals(own[0].first, name, level):
+                about = {"name": baseline.result.name, "row": name, "case": baseline.result.case}
+                place = {"observation": name, **({"level": level} if level else {})}
+                yield {**about, **place, **_numbers(baseline.result)}
 
 
-def _numbers(kind: str, result: Any) -> Values:
-    found: Values = {"images": len(result.images), "shown": result.intervals[MAIN[kind]].mean}
+def _numbers(result: Any) -> Values:
+    found: Values = {"images": len(result.images)}
     for name, interval in result.intervals.items():
         if name in METRICS:
-            found |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            values = {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            found |= {column: f"{value:.6g}" for column, value in values.items()}
     return found
 
 

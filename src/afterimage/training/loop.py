@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
@@ -60,7 +60,20 @@ class TrainingRow(Row):
     device: devices.Name
     workers: int = Field(ge=0)
     """Processes that read batches; 0 reads in the training process. It changes the speed, not the result."""
-    seed: int
+    seeds: list[int] = Field(min_length=1)
+    """A training for each: what is measured are means over them, with intervals that tell how far they differ."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is listed twice")
+        return seeds
+
+    @property
+    def seed(self) -> int:
+        """That of the model in the row's own folder, which is the one to use; others are only measured."""
+        return self.seeds[0]
 
 
 class Samples(Protocol):
@@ -106,6 +119,16 @@ class Learner(abc.ABC):
     def files(self) -> Mapping[str, bytes]:
         """Files for the model's folder besides the model, by name, once training is over."""
         return {}
+
+
+def adam(network: nn.Module, row: TrainingRow, betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
+    """AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019): Adam where nothing decays.
+
+    Fused, because the other implementations take square roots by MKL, whose last bits are those of a CPU's maker
+    (`core.compute.sqrt`); it is faster, too.
+    """
+    rate, decay = row.learning_rate, row.weight_decay
+    return torch.optim.AdamW(network.parameters(), lr=rate, betas=betas, weight_decay=decay, fused=True)
 
 
 def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, Any]) -> Curves:

@@ -51,6 +51,9 @@ class Stored:
     def cases(self) -> list[str]:
         return list(self.levels)
 
+    def test_hash(self, case: str) -> str:
+        return shards.split_hash(self.levels[case].index, "test")
+
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         level, size = self.levels[case], (self.size, self.size)
         truth = shards.Table(self.shards_dir, "test")

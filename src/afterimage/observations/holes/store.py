@@ -43,6 +43,9 @@ class Stored:
     def cases(self) -> list[str]:
         return ["test"]
 
+    def test_hash(self, case: str) -> str:
+        return shards.split_hash(self.index, case)
+
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         import torch
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.core import images, shards
+from afterimage.core.compute import sqrt
 from afterimage.core.errors import ParamsError
 from afterimage.core.images import Uint8
 from afterimage.core.randomness import generator
@@ -22,7 +23,7 @@ from afterimage.observations.frames.filters import FilterName, filtered, fitted
 from afterimage.observations.frames.store import Level, Stored
 from afterimage.reconstructors.autoencoder.network import Restorer
 from afterimage.reconstructors.autoencoder.row import AutoencoderRow
-from afterimage.training.loop import Batch, Learner, Positions, Update
+from afterimage.training.loop import Batch, Learner, Positions, Update, adam
 
 CHARBONNIER = 1e-3
 MOST_KEPT = 1 << 30
@@ -122,11 +123,7 @@ class AutoencoderLearner(Learner):
             self.network = network(row.model_dump(), stored.size)
         self.loss, self.model, self.words = row.loss, self.network, row.arch
         self.networks = nn.ModuleDict({"restorer": self.network.to(memory_format=torch.channels_last)})
-        self.optimizers = {
-            "restorer": torch.optim.AdamW(
-                self.network.parameters(), lr=row.training.learning_rate, weight_decay=row.training.weight_decay
-            )
-        }
+        self.optimizers = {"restorer": adam(self.network, row.training)}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         loss = LOSSES[self.loss](self._through(batch), batch["images"])
@@ -146,7 +143,7 @@ class AutoencoderLearner(Learner):
 
 def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
     """A smooth L1 (Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.3)."""
-    return ((found - wanted).square() + CHARBONNIER**2).sqrt().mean()
+    return sqrt((found - wanted).square() + CHARBONNIER**2).mean()
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "charbonnier": charbonnier}

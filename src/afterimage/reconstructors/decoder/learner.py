@@ -11,7 +11,7 @@ from afterimage.core import devices
 from afterimage.observations.features.store import FeaturePairs, Stored
 from afterimage.reconstructors.decoder.network import Decoder, Whitening, taps
 from afterimage.reconstructors.decoder.row import DecoderRow
-from afterimage.training.loop import Batch, Learner, Update
+from afterimage.training.loop import Batch, Learner, Update, adam
 
 WHITENING_SAMPLES = 512
 
@@ -34,11 +34,7 @@ class DecoderLearner(Learner):
         self.model = self.decoder
         self.words = row.arch
         self.networks = nn.ModuleDict({"decoder": self.decoder.to(memory_format=torch.channels_last)})
-        self.optimizers = {
-            "decoder": torch.optim.Adam(
-                self.decoder.parameters(), lr=row.training.learning_rate, weight_decay=row.training.weight_decay
-            )
-        }
+        self.optimizers = {"decoder": adam(self.decoder, row.training)}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         target: Tensor = batch["images"]

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afterimage.core.compute import sqrt
+
 EIGENVALUE_FLOOR = 1e-5
 """Of the largest: what varies less than this drowns in the rounding of float16 features."""
 WIDEST = 128
@@ -58,7 +60,7 @@ class Whitening(nn.Module):
         mean = total / count
         values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
         floor = max(float(values[-1]) * EIGENVALUE_FLOOR, 1e-12)
-        matrix = (vectors / values.clamp_min(floor).sqrt()).flip(1).T
+        matrix = (vectors / sqrt(values.clamp_min(floor))).flip(1).T
         self.mean.copy_(mean.view_as(self.mean))
         self.matrix.copy_(matrix.reshape(self.matrix.shape))
 

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from afterimage.core.compute import sqrt
+
 State = dict[str, Tensor]
 
 
@@ -49,7 +51,7 @@ class Adam(Descent):
         rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done / self.steps, 1)))
         mean = state["mean"] / (1 - self.BETA1 ** (done + 1))
         square = state["square"] / (1 - self.BETA2 ** (done + 1))
-        return values - rate * mean / (square.sqrt() + self.EPSILON)
+        return values - rate * mean / (sqrt(square) + self.EPSILON)
 
 
 class Lbfgs(Descent):
@@ -123,7 +125,7 @@ class Lbfgs(Descent):
         state["count"] = state["count"] + 1
         product = _dot(move, bend)
         # The first evaluation has no move before it: its product is 0
-        kept = accepted & (product > 1e-10 * _dot(bend, bend).sqrt() * _dot(move, move).sqrt())
+        kept = accepted & (product > 1e-10 * sqrt(_dot(bend, bend)) * sqrt(_dot(move, move)))
         share = product.clamp_min(1e-38).rsqrt()[:, None]
         zero = torch.zeros_like(move)
         move, bend = _where(kept, move * share, zero), _where(kept, bend * share, zero)

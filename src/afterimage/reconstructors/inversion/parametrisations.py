@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from afterimage.core.compute import sqrt
+
 Range = Literal["sigmoid", "projection"]
 Generators = Sequence[np.random.Generator]
 
@@ -98,12 +100,12 @@ class Fourier(Parametrisation):
         height, width = size
         down = torch.fft.fftfreq(height)[:, None]
         across = torch.fft.rfftfreq(width)[None]
-        scale = 1 / torch.sqrt(down**2 + across**2).clamp_min(1 / max(size))
+        scale = 1 / sqrt(down**2 + across**2).clamp_min(1 / max(size))
         twice = torch.full_like(scale, 2.0)  # a real image's half spectrum counts twice, but for what mirrors itself
         twice[:, 0] = 1
         if width % 2 == 0:
             twice[:, -1] = 1
-        self.scale = scale / torch.sqrt((2 * twice * scale**2).sum() / (height * width))
+        self.scale = scale / sqrt((2 * twice * scale**2).sum() / (height * width))
         colours = torch.tensor(COLOURS)
         self.colours = colours / torch.linalg.matrix_norm(colours) * math.sqrt(3)
 
@@ -204,7 +206,7 @@ def _conv(images: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
 def _normed(images: Tensor) -> Tensor:
     # Not F.instance_norm, which refuses a single position: a small image's coarsest level has no more
     centred = images - images.mean((2, 3), keepdim=True)
-    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+    return centred / sqrt(centred.square().mean((2, 3), keepdim=True) + 1e-5)
 
 
 def _normal(generators: Generators, count: int) -> Tensor:

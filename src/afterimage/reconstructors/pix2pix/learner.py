@@ -12,7 +12,7 @@ from afterimage.core import images
 from afterimage.observations.holes.store import Stored
 from afterimage.reconstructors.pix2pix.row import Pix2PixRow
 from afterimage.reconstructors.pix2pix.unet import Discriminator, Generator
-from afterimage.training.loop import Batch, Learner, Update
+from afterimage.training.loop import Batch, Learner, Update, adam
 
 BETAS = (0.5, 0.999)
 """Adam's, as in pix2pix."""
@@ -39,15 +39,7 @@ class Pix2PixLearner(Learner):
         self.networks = nn.ModuleDict({"generator": self.generator})
         if self.discriminator is not None:
             self.networks["discriminator"] = self.discriminator
-        self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(),
-                lr=row.training.learning_rate,
-                betas=BETAS,
-                weight_decay=row.training.weight_decay,
-            )
-            for name, network in self.networks.items()
-        }
+        self.optimizers = {name: adam(network, row.training, BETAS) for name, network in self.networks.items()}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         target, masks = batch["images"], batch["masks"]

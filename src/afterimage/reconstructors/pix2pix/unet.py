@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afterimage.core.compute import sqrt
 from afterimage.observations.holes.smooth import smooth_fill
 
 Blocks = Literal["plain", "gated", "fourier"]
@@ -103,7 +104,7 @@ def _detail(start: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     a hole it is taken from the hole's border."""
     finer = start - _blurred(start)
     energy = _blurred(smooth_fill(finer.square().mean(1, keepdim=True), masks))
-    contrast = 2 * (energy + FAINTEST**2).sqrt()
+    contrast = 2 * sqrt(energy + FAINTEST**2)
     return finer / contrast, contrast
 
 

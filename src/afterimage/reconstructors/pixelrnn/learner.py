@@ -10,7 +10,7 @@ from afterimage.core import randomness
 from afterimage.observations.holes.store import HoledImages, Stored
 from afterimage.reconstructors.pixelrnn.network import PixelRnn
 from afterimage.reconstructors.pixelrnn.row import PixelRnnRow
-from afterimage.training.loop import Batch, Learner, Update
+from afterimage.training.loop import Batch, Learner, Update, adam
 
 NATS = math.log(2)
 """Of a bit."""
@@ -52,8 +52,7 @@ class PixelRnnLearner(Learner):
         self.model = self.network
         self.words = f"{row.arch.replace('_', ' ')}, {row.likelihood}{', hybrid' if row.trunk else ''}"
         self.networks = nn.ModuleDict({"completer": self.network})
-        rate, decay = row.training.learning_rate, row.training.weight_decay
-        self.optimizers = {"completer": torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay)}
+        self.optimizers = {"completer": adam(self.network, row.training)}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         pixels, masks = batch["images"], batch["masks"]

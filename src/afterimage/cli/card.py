@@ -1,0 +1,43 @@
+"""`afterimage card`: where the numbers of a row come from."""
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from afterimage.cli import options
+from afterimage.core.errors import AfterimageError
+
+
+def _rows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The completions of ROW."""
+    from afterimage.core import params
+
+    try:
+        data = params.load(Path(ctx.params.get("project") or ".") / "params.yaml")
+    except AfterimageError:
+        return []
+    return [name for section in params.MEASURED for name in data.get(section) or {} if name.startswith(incomplete)]
+
+
+@click.command("card")
+@click.argument("row", shell_complete=_rows)
+@click.option("--markdown", "form", flag_value="markdown", help="Write Markdown, for a model card or a pull request.")
+@click.option("--json", "form", flag_value="json", help="Write one JSON object, with every number and whole hashes.")
+@options.project
+def command(row: str, form: str | None, project: Path) -> None:
+    """Print where the numbers of ROW come from: its results beside the baselines, images and metrics, parameters, data,
+    weights, commit and machine.
+
+    ROW is a row of reconstructors or searches, or one of observations, for its baselines.
+    """
+    from afterimage.review import cards, quoting
+
+    with contextlib.chdir(project):
+        found = cards.card(row)
+    if form == "json":
+        import json
+
+        click.echo(json.dumps(cards.plain(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo(quoting.markdown(found) if form == "markdown" else quoting.text(found))
