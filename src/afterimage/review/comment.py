@@ -56,9 +56,9 @@ def _figures(before: Side, after: Side, changed: list[str], folder: Path) -> Ite
             if path in found:
                 (folder / picture).write_bytes(found[path])
             cells.append(f"![{side}]({picture})" if path in found else ABSENT)
-        yield f"{_code(Path(path).name)}\n\n| before | after |\n| --- | --- |\n| {' | '.join(cells)} |"
+        yield f"{writing.code(Path(path).name)}\n\n| before | after |\n| --- | --- |\n| {' | '.join(cells)} |"
     if rest := changed[FIGURES:]:
-        yield f"Also changed: {', '.join(_code(Path(path).name) for path in rest)}."
+        yield f"Also changed: {', '.join(writing.code(Path(path).name) for path in rest)}."
 
 
 def _parameters(before: Side, after: Side) -> str:
@@ -69,7 +69,7 @@ def _parameters(before: Side, after: Side) -> str:
         return "No parameter changed."
     lines = ["| parameter | before | after |", "| --- | --- | --- |"]
     for key in changed[:PARAMETERS]:
-        lines.append(f"| {_code(key)} | {_value(old.get(key))} | {_value(new.get(key))} |")
+        lines.append(f"| {writing.code(key)} | {_value(old.get(key))} | {_value(new.get(key))} |")
     more = len(changed) - PARAMETERS
     rest = [f"{more} more: `dvc params diff` lists them."] if more > 0 else []
     count = f"{len(changed)} parameter{'' if len(changed) == 1 else 's'} changed"
@@ -96,10 +96,4 @@ def _flat(data: Any, place: str = "") -> Iterator[tuple[str, str]]:
 def _value(text: str | None) -> str:
     if text is None:
         return ABSENT
-    return _code(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
-
-
-def _code(text: str) -> str:
-    """Words of a revision, which may be somebody else's, as code that can be no other markup, inside a table or not."""
-    plain = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return f"`{plain.replace('`', chr(39)).replace('|', '¦')}`"
+    return writing.code(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")

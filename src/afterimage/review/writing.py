@@ -54,7 +54,7 @@ def text(comparison: Comparison, width: int = WIDTH) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """What a person wants to see on a pull request: how many are better and worse, which, and the rest folded away."""
-    before, after = (_code(side.name) for side in (comparison.before, comparison.after))
+    before, after = (code(side.name) for side in (comparison.before, comparison.after))
     if not _differs(comparison):
         return f"All {_size(comparison)} are the same at {before} and {after}, image by image.\n"
     counts = _counts(comparison)
@@ -67,14 +67,14 @@ def markdown(comparison: Comparison) -> str:
         parts.append(_markdown_table(judged[:LONGEST]))
     if len(judged) > LONGEST:
         parts.append(f"{len(judged) - LONGEST} more verdicts: `afterimage diff` lists them.")
-    facts = _facts(comparison, _code)
+    facts = _facts(comparison, code)
     parts += [fact for fact in facts if len(fact) <= LONG]
     long = [fact for fact in facts if len(fact) > LONG]
     if others:
-        left = _left_out(comparison, shown, _code)
+        left = _left_out(comparison, shown, code)
         parts.append(_folded("What else changed: no difference shown", _markdown_table(others), *left))
     if long or comparison.tests:
-        parts.append(_folded("What was compared, and how", *long, *_method(comparison, _code)))
+        parts.append(_folded("What was compared, and how", *long, *_method(comparison, code)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -314,7 +314,7 @@ def _markdown_table(changes: Sequence[Change]) -> str:
             after,
             f"{difference} {half}".replace("-", "\N{MINUS SIGN}").replace(" ", "\N{NO-BREAK SPACE}"),
         ]
-        lines.append(f"| {' | '.join([verdict, _code(change.name), _code(change.metric), *numbers])} |")
+        lines.append(f"| {' | '.join([verdict, code(change.name), code(change.metric), *numbers])} |")
     return "\n".join(lines)
 
 
@@ -327,7 +327,7 @@ def _plain(name: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in name)
 
 
-def _code(name: str) -> str:
+def code(name: str) -> str:
     """A name as code, which can be no other markup, inside a table or not."""
     return f"`{_plain(name).replace('`', chr(39)).replace('|', '¦')}`"
 
