@@ -83,6 +83,12 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 def open_page(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/{name}")
     page.get_by_role("heading", level=1).wait_for()
+    rest(page)
+
+
+def rest(page: Page) -> None:
+    """Wait until the page's script has ended: a click while it runs can be lost with what it was on."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def send(page: Page, name: str, data: bytes, place: int = 0) -> None:
@@ -92,6 +98,8 @@ def send(page: Page, name: str, data: bytes, place: int = 0) -> None:
 
 def upload(page: Page, name: str, data: bytes) -> None:
     page.get_by_role("radio", name="Upload", exact=True).click()
+    page.locator("input[type=file]").first.wait_for(state="attached")
+    rest(page)
     send(page, name, data)
 
 

@@ -85,7 +85,7 @@ def test_dvc_lists_its_metrics(extended: Extended) -> None:
 def test_the_report_shows_it(extended: Extended) -> None:
     page = (extended.root / "reports/index.html").read_text(encoding="utf-8")
     assert re.search(r'<th scope="row">toy<small[^>]*>scaled border mean</small><small>2 parameters', page)
-    table = (extended.root / "reports/tables/quality/holes-photos.csv").read_text(encoding="utf-8")
+    table = (extended.root / "reports/tables/results/holes-photos.csv").read_text(encoding="utf-8")
     assert "\ntoy/test," in table
 
 

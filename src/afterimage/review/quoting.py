@@ -258,7 +258,8 @@ def _model(card: Card) -> list[str]:
     if card.model is None:
         return [f"Parameters and epochs of the network: not known here, {layout.model(card.name)} was not pulled."]
     words, parameters, epochs = (card.model[key] for key in ("words", "parameters", "epochs"))
-    return [f"Network: {words}, {parameters:,} parameters, {epochs} epochs."]
+    count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    return [f"Network: {words}, {parameters:,} parameters, {count}."]
 
 
 def _commit(card: Card) -> Iterator[str]:
