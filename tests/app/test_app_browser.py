@@ -87,8 +87,16 @@ def open_page(page: Page, address: str, name: str) -> None:
 
 
 def rest(page: Page) -> None:
-    """Wait until the page's script has ended: a click while it runs can be lost with what it was on."""
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    """Wait until the page's script has ended, and for half a second has not begun anew: what is clicked while it runs
+    can be gone before the click has an effect."""
+    app = page.locator("[data-testid=stApp]")
+    quiet = 0
+    for _ in range(600):
+        quiet = quiet + 1 if app.get_attribute("data-test-script-state") == "notRunning" else 0
+        if quiet == 5:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the page's script does not end")
 
 
 def send(page: Page, name: str, data: bytes, place: int = 0) -> None:
@@ -104,6 +112,7 @@ def upload(page: Page, name: str, data: bytes) -> None:
 
 
 def downloaded(page: Page, button: str) -> tuple[str, bytes]:
+    rest(page)
     with page.expect_download() as waiting:
         page.get_by_role("button", name=button).click()
     return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
@@ -236,7 +245,9 @@ def test_the_picture_stays_when_the_page_changes_and_the_connection_is_lost(page
     page.get_by_text("Connecting").wait_for(state="detached")
     rest(page)
     page.get_by_role("button", name="Two boxes").click()
+    rest(page)
     page.get_by_role("button", name="Fill the hole").click()
+    rest(page)
     page.locator("button[data-id=Telea]").click()
     page.get_by_role("heading", name="A closer look: Telea").wait_for()
     assert len(sockets) == 2
