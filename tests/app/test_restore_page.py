@@ -9,6 +9,7 @@ import standins
 from visits import movie, numbers, page, said, upload, watched
 
 from afterimage.app import clips
+from afterimage.apply.frames import CARE
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def test_a_good_picture_is_degraded_and_restored(root: Path, monkeypatch: pytest
         test = page("Restore", monkeypatch, root)
         assert not test.exception
         assert list(shown) == ["given", "dark", "Exposure + non-local means"]
+        assert CARE in said(test.caption)
         assert (np.asarray(shown["dark"]) == 255 - np.asarray(shown["given"])).all()
         degraded = numbers(test)
         assert set(degraded) == {"PSNR", "SSIM", "Time"}

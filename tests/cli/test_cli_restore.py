@@ -6,6 +6,7 @@ import numpy as np
 import pictures
 import pytest
 import toys
+import yunet
 from clips import clip, decoded, scene
 from PIL import Image
 
@@ -93,3 +94,18 @@ def test_faces_are_asked_for_in_each_input(project: Path) -> None:
     assert (code, said) == (0, "a.png: 1 image -> a-mine.png; no face found in 1 of 1: kept as it is\n")
     code, _, error = ask("a.png", "--smooth", "0.5", "-o", "c.png")
     assert (code, error) == (1, "afterimage: a.png: smoothing over time needs a clip\n")
+
+
+def test_faces_are_found_by_a_file(project: Path) -> None:
+    frame = np.full((160, 240, 3), 60, dtype=np.uint8)
+    frame[80:88, 104:112] = (255, 0, 0)
+    Image.fromarray(frame).save("a.png")
+    detector = str(yunet.write(Path("yunet.onnx")))
+    ask = toys.caller("restore", "mine", project)
+    code, _, error = ask("a.png", "--face-detector", detector, "--no-face", "stop", "-o", "out.png")
+    assert (code, error) == (0, "")
+    changed = (np.asarray(Image.open("out.png")) != frame).any(-1)
+    assert changed[84, 90:126].all() and not changed[:20].any()
+    Path("other.onnx").write_bytes(b"nothing")
+    code, _, error = ask("a.png", "--face-detector", "other.onnx", "-o", "other.png")
+    assert code == 1 and "other.onnx: OpenCV cannot detect faces with this file; expected YuNet as ONNX" in error

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, Project, load_yaml, ran
 
 from afterimage import cli
+from afterimage.apply.frames import CARE
 from afterimage.core import shards
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,6 +54,11 @@ def test_the_example_names_the_shards_of_the_default_run() -> None:
         pytest.skip("no default run in this checkout")
     names = [shard["name"] for shard in shards.load_index(folder)["splits"]["train"]["shards"]]
     assert BRACES.search(EXAMPLE[0]).groups() == (names[0][6:12], names[-1][6:12])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/restoration.md", "docs/video.md"])
+def test_pages_about_restoring_say_what_a_restored_face_is(page: str) -> None:
+    assert CARE in " ".join((ROOT / page).read_text(encoding="utf-8").split())
 
 
 def test_every_stage_is_in_the_table() -> None:

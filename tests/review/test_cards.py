@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
+from afterimage.apply.frames import CARE
 from afterimage.core import layout, outputs, stage
 from afterimage.core.errors import AfterimageError, ParamsError
 from afterimage.evaluation.comparing import difference
@@ -200,6 +201,8 @@ def test_an_observation_has_its_baselines() -> None:
     assert all(not case.baselines and case.gain is None for case in card.cases.values())
     assert quoting.text(card).startswith("cctv: baselines of frames of photos\n")
     assert "Baselines" not in sentences("cctv")
+    assert sentences("cctv")["Care"] == sentences("restorer")["Care"] == CARE
+    assert "Care" not in sentences("mine")
 
 
 @pytest.mark.usefixtures("project")

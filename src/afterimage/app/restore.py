@@ -11,6 +11,7 @@ from PIL import Image
 
 from afterimage.app import clips, inputs, live, models, safety, widgets
 from afterimage.app.safety import Picture
+from afterimage.apply.frames import CARE
 from afterimage.core.errors import AfterimageError
 from afterimage.core.images import Uint8
 
@@ -34,6 +35,7 @@ class Method(NamedTuple):
 def show() -> None:
     if not models.usable(KIND):
         widgets.missing(KIND)
+    st.caption(CARE)
     kind = st.segmented_control(
         "What", ["Photograph", "Clip"], default="Photograph", key="kind", label_visibility="collapsed", required=True
     )

@@ -16,6 +16,10 @@ TOGETHER = 4 << 20
 """Pixels of the frames that are restored at once, but at least one frame: it bounds the memory of long series."""
 
 
+CARE = "A restored face is a guess and no evidence: never use it to identify anybody."
+"""What everybody must know who sees what came of bad frames."""
+
+
 class Applied:
     """A row that restores frames; see `apply.load`."""
 

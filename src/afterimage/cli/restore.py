@@ -21,6 +21,11 @@ CLIP = ".mkv"
 @options.inputs()
 @click.option("--faces", is_flag=True, help="Restore faces only; the rest stays as it is.")
 @click.option(
+    "--face-detector",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Restore faces only, found by this file: YuNet as ONNX. Tilted faces are restored upright.",
+)
+@click.option(
     "--no-face",
     type=click.Choice(["whole", "keep", "stop"]),
     default="whole",
@@ -38,6 +43,7 @@ def command(
     row: str,
     paths: tuple[Path, ...],
     faces: bool,
+    face_detector: Path | None,
     no_face: Any,
     smooth: float,
     side_by_side: bool,
@@ -57,7 +63,9 @@ def command(
     options.require(project, row, "frames")
     found = inputs.items(paths, row, out, overwrite, _extension)  # no output is there that may not be replaced
     targets = {item.source: item.target for item in found}
-    settings = video.Settings(faces, no_face, smooth, side_by_side)
+    settings = video.Settings(
+        faces or face_detector is not None, no_face, smooth, side_by_side, str(face_detector or "")
+    )
 
     def load() -> "Applied":
         from afterimage import apply

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from afterimage.apply.frames import CARE
 from afterimage.core import layout
 from afterimage.evaluation.metrics import Interval
 from afterimage.evaluation.results import MAIN, METRICS, PROVENANCE, Metric, shown_value
@@ -157,6 +158,8 @@ def _facts(card: Card) -> dict[str, list[str]]:
         facts.setdefault(NOUNS[part.section] if number else "Row", []).extend(_part(part))
     facts["Row"] += _model(card)
     facts |= {"Commit": list(_commit(card)), "Machine": list(_machine(card))}
+    if card.kind == "frames":
+        facts["Care"] = [CARE]
     return {label: sentences for label, sentences in facts.items() if sentences}
 
 

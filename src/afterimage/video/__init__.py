@@ -5,6 +5,7 @@
     reading.py    a clip's properties and its frames
     writing.py    pieces of a clip, and the clip that they make with the sound of the first
     regions.py    where the restorer looks: at whole frames, or at faces
+    faces.py      faces in a frame, and the same faces from frame to frame
     steady.py     smoothing over time, and the flicker before and after
     work.py       what is unfinished, beside the output
 
@@ -17,6 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from afterimage.core.errors import ImageError, VideoError
 from afterimage.core.images import Uint8, open_header
+from afterimage.core.outputs import sha256
 
 Restore = Callable[[Uint8], Uint8]
 """8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is. It takes large ones in tiles."""
@@ -35,6 +37,8 @@ class Settings(NamedTuple):
     """How much of the frame before is mixed into one where nothing moves: 0 to below 1. For clips."""
     side_by_side: bool = False
     """Write the input beside what became of it."""
+    detector: str = ""
+    """A file with YuNet as ONNX, which finds the faces; none: a cascade does."""
 
 
 class Outcome(NamedTuple):
@@ -71,13 +75,16 @@ def restore(
     Raises:
         VideoError: `path` cannot be read as any of these, or `out` cannot be written.
     """
-    from afterimage.video import clips, pictures
+    from afterimage.video import clips, faces, pictures
 
     if not 0 <= settings.smooth < 1:
         raise VideoError(f"smooth {settings.smooth:g}: expected 0 (off) to below 1")
     if not path.exists():
         raise VideoError(f"{path}: there is no such file or folder")
     _check_out(path, out, overwrite)
+    if settings.detector:
+        faces.check(settings.detector)
+        about = {**about, "detector": sha256(Path(settings.detector))}
     if path.is_dir():
         return pictures.folder(path, out, restorer, about, settings, overwrite, ending)
     if is_picture(path):

@@ -16,6 +16,7 @@ import numpy as np
 from afterimage.core import engine, outputs
 from afterimage.core.errors import VideoError
 from afterimage.video import Outcome, Restore, Settings, reading, regions, steady, work, writing
+from afterimage.video.faces import Face, Faces
 from afterimage.video.reading import Clip, Frame
 
 TOGETHER = 4
@@ -38,6 +39,8 @@ class Progress(NamedTuple):
     faceless: int = 0
     """Frames in which no face was found."""
     state: steady.State | None = None
+    faces: Faces | None = None
+    """Those that are followed; None before the first search."""
 
 
 class Restored(NamedTuple):
@@ -84,13 +87,14 @@ def _restored(
 ) -> Generator[Restored, None, None]:
     while together := list(islice(frames, TOGETHER)):
         try:
-            results, found = regions.apply(restorer, np.stack([frame.pixels for frame in together]), settings)
+            looked = regions.apply(restorer, np.stack([frame.pixels for frame in together]), settings, done.faces)
         except VideoError as error:
             seconds = float(together[0].time * clip.time_base)
             raise VideoError(f"{clip.path}: at {seconds:.3f} s: {error}") from None
-        for (time, source), result in zip(together, results, strict=True):
+        done = done._replace(faces=looked.faces)
+        for (time, source), result in zip(together, looked.frames, strict=True):
             state = steady.follow(done.state, source, result, settings.smooth)
-            done = done._replace(frames=done.frames + 1, faceless=done.faceless + (not found), state=state)
+            done = done._replace(frames=done.frames + 1, faceless=done.faceless + (not looked.found), state=state)
             picture = np.hstack([source, state.result]) if settings.side_by_side else state.result
             yield Restored(Frame(time, picture), done)
 
@@ -127,6 +131,7 @@ def _save(path: Path, progress: Progress) -> None:
             starts=np.array(progress.starts, dtype=np.int64),
             source=state.source,
             result=state.result,
+            faces=np.array(progress.faces or (), dtype=np.float64).reshape(-1, len(Face._fields)),
         )
 
 
@@ -136,7 +141,8 @@ def _load(path: Path) -> Progress:
     with np.load(path, allow_pickle=False) as kept:
         frames, faceless, *sums = kept["numbers"].tolist()
         state = steady.State(kept["source"], kept["result"], steady.Sums(*sums))
-        return Progress(tuple(kept["starts"].tolist()), frames, faceless, state)
+        faces = tuple(Face(*line) for line in kept["faces"].tolist())
+        return Progress(tuple(kept["starts"].tolist()), frames, faceless, state, faces)
 
 
 def _words(progress: Progress, settings: Settings) -> str:

@@ -95,7 +95,7 @@ def folder(
 
 def _restored(image: Image.Image, restorer: Restore, settings: Settings) -> tuple[images.Uint8, bool]:
     frames = np.asarray(image)[None]
-    result, found = regions.apply(restorer, frames, settings)
+    result, found, _ = regions.apply(restorer, frames, settings)
     return (np.concatenate([frames, result], axis=2) if settings.side_by_side else result)[0], found
 
 

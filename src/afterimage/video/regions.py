@@ -1,6 +1,5 @@
 """Where a restorer looks: at whole frames, or at the faces in them."""
 
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -9,113 +8,97 @@ import numpy.typing as npt
 
 from afterimage.core.errors import VideoError
 from afterimage.core.images import Uint8
+from afterimage.video import faces
+from afterimage.video.faces import Face, Faces
 
 if TYPE_CHECKING:
-    from skimage.feature import Cascade
-
     from afterimage.video import Restore, Settings
 
-SEARCHED = 1152
-"""The longer side, in pixels, of the picture in which faces are searched; larger frames are brought down to it."""
-SMALLEST = 24
-"""The smallest face there, in pixels: what the cascade was trained on."""
-SCALE_STEP = 1.2
-NEIGHBOURS = 3
-"""How many overlapping finds make a face. A false one costs time; a missed one stays as bad as it was."""
-GROWN = 0.5
-"""By so much of its side a box grows on each side: the cascade's ends at brows and chin, and faces move."""
+ROOM = 2.0
+"""The side of what is restored, in sides of the face: hair, neck, and where it moves to before it is found again."""
+INNER = 0.5
+"""The part of the ellipse in which all is restored, from brow to chin; from there to its edge the mask falls to 0."""
+NARROW = 0.8
+"""The width of the ellipse, of its height."""
 
 
-class Box(NamedTuple):
-    """Part of a frame, in pixels; the ends are not in it."""
+class Looked(NamedTuple):
+    """Frames that were restored, and what the next ones need."""
 
-    top: int
-    left: int
-    bottom: int
-    right: int
+    frames: Uint8
+    found: bool
+    """Whether there were faces, if they were asked for."""
+    faces: Faces | None = None
 
 
-def apply(restore: "Restore", frames: Uint8, settings: "Settings") -> tuple[Uint8, bool]:
-    """Restore consecutive frames `[N, H, W, 3]` as the settings say, and whether faces were found if they ask for them.
+def apply(restore: "Restore", frames: Uint8, settings: "Settings", before: Faces | None = None) -> Looked:
+    """Restore consecutive frames `[N, H, W, 3]` as the settings say.
 
-    Faces are searched in the middle frame and taken to be there in all.
+    Faces are searched in the last frame, and lie between there and where they were in the frames before it.
+
+    Args:
+        before: the faces of the frames before these.
 
     Raises:
         VideoError: there is no face, and the settings say to stop.
     """
     if not settings.faces:
-        return restore(frames), True
-    if boxes := faces(frames[len(frames) // 2]):
-        return within(restore, frames, boxes), True
+        return Looked(restore(frames), True)
+    after = faces.follow(before, faces.find(frames[-1], settings.detector))
+    if after:
+        steps = [faces.between(before, after, (number + 1) / len(frames)) for number in range(len(frames))]
+        result = frames.copy()
+        for moving in zip(*steps, strict=True):
+            _restore_face(restore, frames, result, moving)
+        return Looked(result, True, tuple(face for face in after if face.strength > 0))
     if settings.no_face == "stop":
         raise VideoError("no face found; --no-face whole or keep goes on")
-    return (restore(frames) if settings.no_face == "whole" else frames), False
+    return Looked(restore(frames) if settings.no_face == "whole" else frames, False, ())
 
 
-def within(restore: "Restore", frames: Uint8, boxes: list[Box]) -> Uint8:
-    """Restore these parts of the frames and blend each into its surroundings."""
-    result = frames.copy()
-    for box in boxes:
-        found = restore(np.ascontiguousarray(_part(frames, box)))
-        part = _part(result, box)
-        weights = _feather(box)
-        part[:] = np.rint(part + weights * (found.astype(np.float32) - part)).astype(np.uint8)
-    return result
+def _restore_face(restore: "Restore", frames: Uint8, result: Uint8, moving: Faces) -> None:
+    """Restore a face, which lies in another place in each frame, in upright squares, and blend it into the result."""
+    side = max(1, round(ROOM * moving[-1].side))
+    places = [_square(face, side) for face in moving]
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    squares: Uint8 = np.empty((len(frames), side, side, 3), dtype=np.uint8)
+    for square, frame, place in zip(squares, frames, places, strict=True):
+        square[:] = cv2.warpAffine(frame, place, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    mask = _mask(side)
+    for picture, found, place, face in zip(result, restore(squares), places, moving, strict=True):
+        part, back = _seen(place, side, picture)
+        size = (part.shape[1], part.shape[0])
+        new = cv2.warpAffine(found, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        weights = face.strength * cv2.warpAffine(mask, back, size, flags=cv2.INTER_LINEAR)[..., None]
+        part[:] = np.rint(part + weights * (new.astype(np.float32) - part)).astype(np.uint8)
 
 
-def faces(frame: Uint8) -> list[Box]:
-    """Boxes around the faces that look into the camera, found in a frame `[H, W, 3]`, each with some room.
+def _square(face: Face, side: int) -> npt.NDArray[np.float64]:
+    """From places in the upright square around a face to places in its frame: `[2, 3]`.
 
-    The detector is the cascade of local binary patterns that comes with scikit-image (Liao et al., Learning
-    multi-scale block local binary patterns for face recognition, 2007). It misses profiles, small and dark faces.
+    Pixels keep their size. Where a face is upright they keep their places on the grid too, and nothing is interpolated.
     """
-    height, width, _ = frame.shape
-    scale = min(1.0, SEARCHED / max(height, width))
-    searched = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else frame
-    least, most = SMALLEST, min(searched.shape[:2])
-    if most < least:
-        return []
-    found = _cascade().detect_multi_scale(
-        searched,
-        scale_factor=SCALE_STEP,
-        step_ratio=1,
-        min_size=(least, least),
-        max_size=(most, most),
-        min_neighbor_number=NEIGHBOURS,
-    )
-    boxes = []
-    for one in found:
-        room = GROWN * one["width"]
-        top, left = one["r"] - room, one["c"] - room
-        bottom, right = one["r"] + one["height"] + room, one["c"] + one["width"] + room
-        boxes.append(
-            Box(
-                max(0, int(top / scale)),
-                max(0, int(left / scale)),
-                min(height, int(bottom / scale)),
-                min(width, int(right / scale)),
-            )
-        )
-    return sorted(boxes)
+    half = (side - 1) / 2
+    cosine, sine = np.cos(face.angle), np.sin(face.angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    corner = np.array([face.x, face.y]) - 0.5 - turn @ (half, half)
+    return np.column_stack([turn, corner if face.angle else np.rint(corner)])
 
 
-@cache
-def _cascade() -> "Cascade":
-    from skimage import data
-    from skimage.feature import Cascade
+def _seen(place: npt.NDArray[np.float64], side: int, picture: Uint8) -> tuple[Uint8, npt.NDArray[np.float64]]:
+    """The part of a picture that holds a square (a view), and the way from the square to places in it."""
+    corners = np.array([(0, 0, 1), (side - 1, 0, 1), (0, side - 1, 1), (side - 1, side - 1, 1)]) @ place.T
+    limits = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(corners.min(0)), 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 1, low + 1, limits).astype(int)
+    back = place.copy()
+    back[:, 2] -= low
+    return picture[low[1] : high[1], low[0] : high[0]], back
 
-    return Cascade(data.lbp_frontal_face_cascade_filename())
 
-
-def _part(frames: Uint8, box: Box) -> Uint8:
-    return frames[:, box.top : box.bottom, box.left : box.right]
-
-
-def _feather(box: Box) -> npt.NDArray[np.float32]:
-    """1 inside a box, falling to 0 over the outer sixth of it."""
-
-    def ramp(length: int) -> npt.NDArray[np.float32]:
-        places = np.arange(length, dtype=np.float32) + 0.5
-        return np.clip(np.minimum(places, length - places) / (length / 6), 0, 1)
-
-    return np.minimum.outer(ramp(box.bottom - box.top), ramp(box.right - box.left))[..., None]
+def _mask(side: int) -> npt.NDArray[np.float32]:
+    """1 in the middle of a square, falling to 0 at the edge of an upright ellipse in it."""
+    places = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+    radius = np.hypot(places[None, :] / NARROW, places[:, None])
+    share = np.clip((1 - radius) / (1 - INNER), 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)
