@@ -18,8 +18,7 @@ from afterimage.evaluation.comparing import difference
 from afterimage.review import cards, quoting
 
 LEVELS = {"mild": [{"step": "noise"}], "bad": [{"step": "noise"}, {"step": "jpeg"}]}
-SHARED = {"width": 8, "training": {"epochs": 2}}
-TRAINING = {"epochs": 1, "seed": 0}
+SHARED, TRAINING = {"width": 8, "training": {"epochs": 2}}, {"epochs": 1, "seed": 0}
 VGG = {"kind": "features", "dataset": "photos", "path": "data/weights/vgg.safetensors", "layers": ["relu1", "relu2"]}
 CCTV = {"kind": "frames", "dataset": "photos", "path": "src", "levels": LEVELS}
 MINE = {"kind": "decoder", "dataset": "photos", "observes": "features", "observation": "vgg/relu1", "width": 16}
