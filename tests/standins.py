@@ -57,6 +57,18 @@ class Holes:
 
 
 class Frames(Features):
+    sets_light = True
+    brightness, strength = 1.0, 1.0
+
+    def adjusted(self, brightness: float, strength: float) -> "Frames":
+        found = Frames()
+        found.brightness, found.strength = brightness, strength
+        return found
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        given, dark = np.asarray(image, dtype=float), 255 - np.asarray(image, dtype=float)
+        return Image.fromarray((given + self.strength * self.brightness * (dark - given)).astype(np.uint8))
+
     def frames(self, frames: Any) -> Any:
         return 255 - frames
 

@@ -9,7 +9,7 @@ import standins
 from visits import movie, numbers, page, said, upload, watched
 
 from afterimage.app import clips
-from afterimage.apply.frames import CARE
+from afterimage.observations.frames import CARE
 
 
 @pytest.fixture
@@ -26,6 +26,9 @@ def test_a_good_picture_is_degraded_and_restored(root: Path, monkeypatch: pytest
         assert (np.asarray(shown["dark"]) == 255 - np.asarray(shown["given"])).all()
         degraded = numbers(test)
         assert set(degraded) == {"PSNR", "SSIM", "Time"}
+        test.slider(key="strength").set_value(0.0).run()
+        assert (np.asarray(shown["dark"]) == np.asarray(shown["given"])).all()
+        test.slider(key="strength").set_value(1.0).run()
         test.slider(key="noise").set_value(0.1).run()
         assert numbers(test)["PSNR"] != degraded["PSNR"]
     upload(test, "bad.png", pictures.png(64, 48))

@@ -10,6 +10,7 @@ import toys
 from afterimage import apply
 from afterimage.apply import frames
 from afterimage.apply.frames import Applied
+from afterimage.core.errors import ParamsError
 
 
 @pytest.fixture
@@ -38,6 +39,17 @@ def test_many_frames_go_through_a_few_at_a_time(
     series = np.stack([np.asarray(pictures.noise(30, 20, seed)) for seed in range(5)])
     assert np.array_equal(applied.frames(series), 255 - series)
     assert [given.keys for given in toy.given] == [["0", "1"], ["2", "3"], ["4"]]
+
+
+def test_a_row_is_held_back_without_changing_it(applied: Applied, toy: toys.Negative) -> None:
+    with pytest.raises(ParamsError, match="mine: this row does not set the light of frames apart"):
+        applied.adjusted(0.0, 1.0)
+    with pytest.raises(ParamsError, match="mine: rows of its kind have no strength to set"):
+        applied.adjusted(1.0, 0.5)
+    toy.strength = 1.0  # type: ignore[attr-defined]
+    weaker = applied.adjusted(1.0, 0.5)
+    assert (weaker.reconstructor.strength, applied.reconstructor.strength) == (0.5, 1.0)  # type: ignore[attr-defined]
+    assert weaker.about == {**applied.about, "strength": 0.5}
 
 
 def test_what_tells_models_apart(applied: Applied, tmp_path: Path) -> None:

@@ -109,3 +109,22 @@ def test_faces_are_found_by_a_file(project: Path) -> None:
     Path("other.onnx").write_bytes(b"nothing")
     code, _, error = ask("a.png", "--face-detector", "other.onnx", "-o", "other.png")
     assert code == 1 and "other.onnx: OpenCV cannot detect faces with this file; expected YuNet as ONNX" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--brightness", "dark", "'dark'; expected keep, auto or an amount from 0 to 2"),
+        ("--brightness", "3", "'3'; expected keep, auto or an amount from 0 to 2"),
+        ("--brightness", "nan", "'nan'; expected keep, auto or an amount from 0 to 2"),
+        ("--brightness", "keep", "mine: this row does not set the light of frames apart; `tone: true` rows do"),
+        ("--strength", "1.5", "1.5 is not in the range 0<=x<=1"),
+        ("--strength", "0.5", "mine: rows of its kind have no strength to set"),
+    ],
+)
+def test_amounts_that_are_not(project: Path, option: str, value: str, expected: str) -> None:
+    pictures.folder(Path(), {"a.png": pictures.png()})
+    code, _, error = toys.caller("restore", "mine", project)("a.png", option, value)
+    assert code != 0
+    assert expected in error
+    assert not list(Path().glob("a-*"))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from afterimage.core import outputs, shards
-from afterimage.core.errors import AfterimageError, CheckError, ShardError
+from afterimage.core.errors import AfterimageError, CheckError, ShardError, SourceError
 from afterimage.datasets import sharding, sources
 from afterimage.validation import checks
 
@@ -103,6 +103,24 @@ def test_original_bytes_of_both_are_kept_where_nothing_changes_them(tmp_path: Pa
     for key, data, extension in shards.read(folder, "test", shards.INPUT):
         assert extension == "jpg"
         assert data == files[f"{key.replace('_mean', '_real')}.jpg"]
+
+
+def test_an_image_alone_is_its_own_input(tmp_path: Path) -> None:
+    folder = pictures.pairs(tmp_path / "in")
+    for number in range(12):
+        pictures.folder(folder, {f"plain{number}.png": pictures.png(20, 20, seed=100 + number)})
+    with pytest.raises(SourceError, match=r"plain\d+.png: neither pattern of `pairs` found"):
+        sharded(folder)
+    out = sharded(folder, pairs={**pictures.PAIRS, "alone": True})
+    result = gate(out)
+    said = {check["check"] for check in result["checks"]}
+    assert "every image is the input or the target of one other, or alone" in said
+    same = {}
+    for split in SPLITS:
+        inputs = {key: data for key, data, _ in shards.read(out, split, shards.INPUT)}
+        same |= {key: data == inputs[key] for key, data, _ in shards.read(out, split)}
+    assert {key.startswith("plain") for key, alike in same.items() if alike} == {True}
+    assert sum(same.values()) == 12
 
 
 def test_webdataset_reads_pairs(scenes: Path) -> None:

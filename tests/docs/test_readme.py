@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT, Project, load_yaml, ran
 
 from afterimage import cli
-from afterimage.apply.frames import CARE
 from afterimage.core import shards
+from afterimage.observations.frames import CARE
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = PAGES[0].read_text(encoding="utf-8")

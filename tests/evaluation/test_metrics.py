@@ -155,3 +155,45 @@ def test_the_parameters(tmp_path):
         path.write_text(f"metrics: {{{text}}}\n")
         with pytest.raises(ParamsError, match=message):
             params.table(path, "metrics", MetricsRow)
+
+
+def test_a_tone_curve_is_taken_out_and_nothing_else(pairs):
+    originals, noisy = pairs
+    darker = np.rint(255 * 0.5 * (originals / 255) ** 1.5).astype(np.uint8)
+    assert metrics.psnr(originals, metrics.toned(originals, darker)).min() > 40
+    for found in (originals, noisy, darker):
+        after = metrics.psnr(originals, metrics.toned(originals, found))
+        assert (after >= metrics.psnr(originals, found) - 1e-9).all()
+    # Neither darkness nor contrast moves it much, and noise stays where it was
+    again = np.rint(40 + 0.8 * noisy.astype(float)).astype(np.uint8)
+    first, second = (metrics.psnr(originals, metrics.toned(originals, found)) for found in (noisy, again))
+    np.testing.assert_allclose(first[2:], second[2:], atol=0.2)
+    with pytest.raises(MetricError, match="a tone curve needs 8-bit ones"):
+        metrics.toned(originals, noisy / 255)
+
+
+def test_a_tone_curve_never_falls_and_is_scikit_learns(pairs):
+    from sklearn.isotonic import IsotonicRegression
+
+    original, noisy = pairs[0][4], pairs[1][4]
+    curve = metrics.curve(*metrics.tones(original / 255, noisy))
+    assert (np.diff(curve) >= -1e-12).all()
+    values = np.unique(noisy)
+    expected = IsotonicRegression().fit(noisy.ravel(), original.ravel() / 255).predict(values)
+    np.testing.assert_allclose(curve[values], expected, atol=1e-9)
+
+
+def test_luma_is_that_of_video_and_its_border_is_shaved(pairs):
+    from skimage.color import rgb2ycbcr
+
+    np.testing.assert_allclose(metrics.luma(pairs[0]) * 255, rgb2ycbcr(pairs[0] / 255.0)[..., 0], atol=1e-3)
+    a, b = (metrics.luma(side)[:, 4:-4, 4:-4] for side in pairs)
+    expected = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(metrics.psnr_y(*pairs, 4), expected, atol=1e-9)
+    expected = [
+        structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)
+        for x, y in zip(a, b, strict=True)
+    ]
+    np.testing.assert_allclose(metrics.ssim_y(*pairs, 4), expected, atol=1e-9)
+    with pytest.raises(MetricError, match="luma without 20 px"):
+        metrics.psnr_y(*pairs, 20)

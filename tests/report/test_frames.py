@@ -78,7 +78,7 @@ def test_levels_stand_against_methods(project: report.Project, tmp_path: Path) -
 
 def test_the_page_says_what_holds(project: report.Project) -> None:
     report.write(project, Path("reports"))
-    assert "strong beats every baseline in PSNR and SSIM at: mild." in text()
+    assert "strong beats every baseline in PSNR, as it is and after tone, and in SSIM at: mild." in text()
     assert "bad: No row beats the best baseline, gamma_nlm : the best row, strong , is 2.00 dB below it" in text()
     assert "The identity answers that without any error" in text()
     assert "strong nafnet, medium 432\u202f100 parameters" in text()
@@ -117,6 +117,7 @@ def test_parameters_of_small_networks_are_shown(project: report.Project, tmp_pat
         "mean": "1.0000",
         "max": "4.0000",
         "std": None,
+        "listed": {"biases": "-1.0000, 0.0000, 4.0000", "weights": ", ".join(f"{value}.0000" for value in range(27))},
     }
     assert [(layer["name"], layer["weights"], layer["biases"]) for layer in toy["layers"]] == [
         ("gain", 1, 0),
@@ -134,6 +135,17 @@ def test_a_level_that_a_row_has_not(project: report.Project) -> None:
     report.write(report.Project.read(Path("params.yaml")), Path("reports"))
     assert "bad: only is 5.00 dB above the best baseline, gamma_nlm" in text()
     assert "mild: strong is 10.00 dB above" in text()
+
+
+def test_people_are_told_apart_where_that_is_measured(project: report.Project) -> None:
+    report.write(project, Path("reports"))
+    assert "how often the first is more similar" not in text()
+    told = {"verification_untrained": 0.52, "verification_untrained_originals": 0.64}
+    for level, psnr in PSNR["strong"].items():
+        measured.result("frames", "strong", level, psnr, **told)
+    report.write(report.Project.read(Path("params.yaml")), Path("reports"))
+    assert "verification_untrained : of the original of another photograph" in text()
+    assert "For the originals themselves it is 0.640." in text()
 
 
 def test_without_baselines(project: report.Project) -> None:

@@ -11,10 +11,10 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from afterimage.apply.frames import CARE
 from afterimage.core import layout, outputs, stage
 from afterimage.core.errors import AfterimageError, ParamsError
 from afterimage.evaluation.comparing import difference
+from afterimage.observations.frames import CARE
 from afterimage.review import cards, quoting
 
 LEVELS = {"mild": [{"step": "noise"}], "bad": [{"step": "noise"}, {"step": "jpeg"}]}

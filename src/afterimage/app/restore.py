@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -11,9 +11,12 @@ from PIL import Image
 
 from afterimage.app import clips, inputs, live, models, safety, widgets
 from afterimage.app.safety import Picture
-from afterimage.apply.frames import CARE
 from afterimage.core.errors import AfterimageError
 from afterimage.core.images import Uint8
+from afterimage.observations.frames import CARE
+
+if TYPE_CHECKING:
+    from afterimage.apply.frames import Applied
 
 KIND = "frames"
 TITLES = {
@@ -66,13 +69,15 @@ def _photograph() -> None:
     first = [title for title, method in methods.items() if method.trained or method.name == "exposure_nlm"]
     titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restore-methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
+    amounts = _amounts() if any(method.trained for method in chosen.values()) else (1.0, 1.0)
     found: dict[str, models.Made] = {}
     bar = st.empty()
     for number, (title, method) in enumerate(chosen.items()):
         bar.progress(number / len(chosen), f"Restoring by {widgets.verbatim(title)}")
         try:
             if method.trained:
-                found[title] = models.apply(method.name, picture, methodcaller("__call__", given.value), key)
+                again = f"{key} {amounts}"
+                found[title] = models.apply(method.name, picture, partial(_adjusted, given.value, amounts), again)
             else:
                 found[title] = models.once(picture, (*method, key), partial(_restored, method, given.value))
         except AfterimageError as error:
@@ -81,7 +86,7 @@ def _photograph() -> None:
     _results(picture, given, found, measured=bool(records))
     if chosen:
         title, method = next(iter(chosen.items()))
-        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(method, image).value)
+        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(method, image, amounts).value)
 
 
 def _live() -> None:
@@ -92,9 +97,31 @@ def _live() -> None:
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
 
-def _restored(method: Method, image: Image.Image) -> models.Made:
+def _amounts() -> tuple[float, float]:
+    """How much of what a row would do is done: to the light, and of the rest."""
+    left, right = st.columns(2)
+    brightness = left.slider(
+        "Brightness",
+        0.0,
+        2.0,
+        1.0,
+        0.05,
+        key="brightness",
+        help="0 keeps the picture's; 1 is as the row finds it right.",
+    )
+    strength = right.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help="How much of the damage is mended.")
+    return brightness, strength
+
+
+def _adjusted(image: Image.Image, amounts: tuple[float, float], applied: "Applied") -> Image.Image:
+    """A picture by a row; rows that leave the light alone have no brightness to set."""
+    brightness, strength = amounts
+    return applied.adjusted(brightness if applied.sets_light else 1.0, strength)(image)
+
+
+def _restored(method: Method, image: Image.Image, amounts: tuple[float, float] = (1.0, 1.0)) -> models.Made:
     if method.trained:
-        return models.load(method.name).run(lambda model: model(image))
+        return models.load(method.name).run(partial(_adjusted, image, amounts))
     from afterimage.evaluation.baselines import frames as baselines
 
     size = (image.height, image.width)

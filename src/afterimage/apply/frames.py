@@ -1,11 +1,13 @@
 """Rows that observe frames, applied to images and frames of any size."""
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from afterimage.core import images, outputs
+from afterimage.core.errors import ParamsError
 from afterimage.core.images import Uint8
 
 if TYPE_CHECKING:
@@ -16,10 +18,6 @@ TOGETHER = 4 << 20
 """Pixels of the frames that are restored at once, but at least one frame: it bounds the memory of long series."""
 
 
-CARE = "A restored face is a guess and no evidence: never use it to identify anybody."
-"""What everybody must know who sees what came of bad frames."""
-
-
 class Applied:
     """A row that restores frames; see `apply.load`."""
 
@@ -27,13 +25,41 @@ class Applied:
 
     def __init__(self, name: str, loaded: "Loaded", reconstructor: "Reconstructor", device: "devices.Name"):
         self.name, self.card, self.reconstructor = name, loaded.card, reconstructor
-        self._folder = loaded.folder
+        self._folder, self._changes = loaded.folder, dict[str, float]()
 
     @property
     def about(self) -> dict[str, Any]:
         """What tells this model from others, as JSON: work that another one began is not gone on with."""
         files = sorted(path for path in self._folder.glob("*") if path.suffix in (".json", ".safetensors"))
-        return {"row": self.name, "files": {path.name: outputs.sha256(path) for path in files}}
+        return {"row": self.name, "files": {path.name: outputs.sha256(path) for path in files}, **self._changes}
+
+    @property
+    def sets_light(self) -> bool:
+        """Whether the row brings a frame into another light, so that `brightness` means something."""
+        return bool(self.card.get("settings", {}).get("tone"))
+
+    def adjusted(self, brightness: float, strength: float) -> "Applied":
+        """The same row, held back: it shares the network with this one, which stays as it is.
+
+        Args:
+            brightness: 0 keeps the light of the frame, 1 is what the row makes of it.
+            strength: 0 gives the frame, in that light; 1 is all that the row restores.
+
+        Raises:
+            ParamsError: the row does not set the light of frames, or cannot be restrained.
+        """
+        if brightness != 1 and not self.sets_light:
+            raise ParamsError(f"{self.name}: this row does not set the light of frames apart; `tone: true` rows do")
+        found = copy(self)
+        found.reconstructor = copy(self.reconstructor)
+        found._changes = {
+            name: value for name, value in (("brightness", brightness), ("strength", strength)) if value != 1
+        }
+        for name, value in found._changes.items():
+            if not hasattr(self.reconstructor, name):
+                raise ParamsError(f"{self.name}: rows of its kind have no {name} to set")
+            setattr(found.reconstructor, name, value)
+        return found
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """An RGB image restored; the size stays."""

@@ -1,7 +1,7 @@
 """`afterimage restore`: images and clips of a bad camera, restored."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from afterimage.apply.frames import Applied
     from afterimage.video import Outcome
 
+
+class Brightness(click.ParamType):
+    """`keep`, `auto` or an amount from 0 to 2, as that amount."""
+
+    name = "keep|auto|AMOUNT"
+    WORDS: ClassVar = {"keep": 0.0, "auto": 1.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            amount = self.WORDS[value] if value in self.WORDS else float(value)
+        except ValueError:
+            amount = -1.0
+        if not 0 <= amount <= 2:
+            self.fail(f"{value!r}; expected keep, auto or an amount from 0 to 2", param, ctx)
+        return amount
+
+
 CLIP = ".mkv"
 """The format of a clip whose own cannot be written."""
 
@@ -19,6 +36,18 @@ CLIP = ".mkv"
 @click.command("restore")
 @options.row("frames")
 @options.inputs()
+@click.option(
+    "--brightness",
+    type=Brightness(),
+    default="auto",
+    help="`keep` that of the input, `auto` (default) as the row finds it right, or an amount: 0.5 is half way.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    help="How much is restored: 0 gives the input in its light, 1 (default) all that the row restores.",
+)
 @click.option("--faces", is_flag=True, help="Restore faces only; the rest stays as it is.")
 @click.option(
     "--face-detector",
@@ -42,6 +71,8 @@ CLIP = ".mkv"
 def command(
     row: str,
     paths: tuple[Path, ...],
+    brightness: float,
+    strength: float,
     faces: bool,
     face_detector: Path | None,
     no_face: Any,
@@ -70,7 +101,8 @@ def command(
     def load() -> "Applied":
         from afterimage import apply
 
-        return apply.load(project, row, device)
+        applied: Applied = apply.load(project, row, device)
+        return applied.adjusted(brightness, strength)
 
     model = Once(load)
     broken: list[Path] = []

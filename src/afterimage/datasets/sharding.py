@@ -3,7 +3,8 @@
 A shard is the unit of work: one function call reads its photographs, cuts and resizes them, and writes its tar.
 
 Where images come in pairs, the target is the photograph. Its input gets the same cuts in the same looks, which lie
-beside those of the target as the part `input` of each sample; the two are set aside together.
+beside those of the target as the part `input` of each sample; the two are set aside together. An image that is alone
+among pairs is its own input, so that every sample has one.
 """
 
 import csv
@@ -101,7 +102,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
         SpaceError: the disk has too little room.
     """
     offsets = _offsets(raw_dir)
-    inputs = _inputs(raw_dir, offsets)
+    inputs = _inputs(row, raw_dir, offsets)
     rejected = {line["origin"]: line["reason"] for line in _lines(raw_dir / "rejected.csv")}
     total = len(offsets) + len(rejected)
     planned: Counter[str] = Counter()
@@ -133,7 +134,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
         check_rejected(list(rejected.items()), total, row, name, ShardError)
         if empty := [split for split in SPLITS if not splits[split]]:
             raise ShardError(f"{name}: {' and '.join(empty)} would have no samples: all their images were set aside")
-        paired = {"pairs": True} if inputs else {}
+        paired = {"pairs": True, "alone": row.alone} if inputs else {}
         write_index(folder, {"dataset": name, "size": row.size, **paired}, splits)
 
 
@@ -161,7 +162,7 @@ def _offsets(raw_dir: Path) -> npt.NDArray[np.int64]:
     return np.array(offsets, dtype=np.int64)
 
 
-def _inputs(raw_dir: Path, offsets: npt.NDArray[np.int64]) -> dict[str, Stored]:
+def _inputs(row: Dataset, raw_dir: Path, offsets: npt.NDArray[np.int64]) -> dict[str, Stored]:
     """The input of each target by the target's key; none where images do not come in pairs."""
     path = raw_dir / "manifest.csv"
     inputs: dict[str, Stored] = {}
@@ -176,6 +177,9 @@ def _inputs(raw_dir: Path, offsets: npt.NDArray[np.int64]) -> dict[str, Stored]:
         if not inputs or line["target"]:
             continue
         image, partner = _stored(line, offset), inputs.get(line["key"])
+        if partner is None and row.alone:
+            inputs[image.key] = image
+            continue
         if partner is None:
             raise ShardError(f"{path}: {image.key} has no partner: it is neither an input nor the target of one")
         if (image.width, image.height) != (partner.width, partner.height):

@@ -62,6 +62,10 @@ class AlexNetDistance(nn.Module):
         assert total is not None
         return total
 
+    def embed(self, images: Tensor) -> Tensor:
+        """The last layer's mean over all places `[N, 256]`."""
+        return self._layers(images)[-1].mean([2, 3])
+
     def _layers(self, images: Tensor) -> list[Tensor]:
         x, found = (images - self.shift) / self.scale, []
         for place, layer in enumerate(self.trunk["features"].children()):

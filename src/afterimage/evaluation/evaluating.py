@@ -257,7 +257,7 @@ def measure_folder(
         ShardError: a key is missing, doubled or of no original, or shards cannot be read.
         MetricError: a reconstruction is not of its original's size, or too small to measure.
     """
-    samples = _samples(stored.shards_dir, keys)
+    samples = samples_of(stored.shards_dir, keys)
     answers = answers or [Rebuilt(places.reconstructions)]
     by_seed = [_columns(answer, stored.shards_dir, samples, lpips, more) for answer in answers]
     columns = {name: np.stack([each[name] for each in by_seed]) for name in by_seed[0]}
@@ -343,7 +343,7 @@ def measure(originals: Uint8, reconstructions: Uint8, lpips: Lpips) -> dict[str,
     }
 
 
-def _samples(folder: Path, keys: Sequence[str] | None) -> dict[str, Sample]:
+def samples_of(folder: Path, keys: Sequence[str] | None = None) -> dict[str, Sample]:
     """The test samples of image shards by key, in the order of the shards: those of `keys`, or all."""
     path = folder / "samples.csv"
     try:

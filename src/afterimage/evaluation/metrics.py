@@ -23,6 +23,8 @@ PSNR_CAP = 100.0
 """The PSNR in dB of identical images, and the most that any pair gets: no mean holds an infinity, nor does JSON."""
 
 SSIM_WINDOW = 11
+SSIM: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+LUMA = (65.481, 128.553, 24.966)
 LPIPS_SMALLEST = 31
 """The smallest side in px of which AlexNet's poolings leave anything for the last layer that LPIPS reads."""
 
@@ -66,8 +68,7 @@ def psnr(originals: Images, reconstructions: Images) -> Floats:
     Raises:
         MetricError: as for `mse`.
     """
-    least = 10 ** (-PSNR_CAP / 10)
-    return np.asarray(-10 * np.log10(np.maximum(mse(originals, reconstructions), least)))
+    return _decibels(mse(originals, reconstructions))
 
 
 def ssim(originals: Images, reconstructions: Images) -> Floats:
@@ -80,6 +81,77 @@ def ssim(originals: Images, reconstructions: Images) -> Floats:
         MetricError: as for `mse`, or a side is shorter than the window.
     """
     return np.asarray([float(mean) for mean, _ in _ssim(originals, reconstructions)])
+
+
+def toned(originals: Images, reconstructions: Images) -> Floats:
+    """The reconstructions after the best global curve for each: float `[N, H, W, 3]`, not rounded.
+
+    The curve is one non-decreasing function of the 8-bit sample for all three channels, that with the least squared
+    error to the original: isotonic regression (Barlow et al., "Statistical Inference under Order Restrictions", 1972)
+    of the original's mean at each value. PSNR and SSIM after it say how much came back besides brightness and contrast.
+
+    Raises:
+        MetricError: as for `mse`, or the reconstructions are not 8-bit.
+    """
+    truth = _pair(originals, reconstructions)[0]
+    if reconstructions.dtype != np.uint8:
+        raise MetricError(f"samples of type {reconstructions.dtype}; a tone curve needs 8-bit ones")
+    curves = (curve(*tones(each, found)) for each, found in zip(truth, reconstructions, strict=True))
+    return np.stack([table[found] for table, found in zip(curves, reconstructions, strict=True)])
+
+
+def tones(original: Images, image: Images) -> tuple[Floats, Floats]:
+    """How many samples of an 8-bit image have each value, and the sum of the original's samples there: `[256]` each."""
+    values = image.ravel()
+    counts = np.bincount(values, minlength=256).astype(np.float64)
+    return counts, np.asarray(np.bincount(values, original.ravel(), minlength=256), dtype=np.float64)
+
+
+def curve(counts: Floats, sums: Floats) -> Floats:
+    """The non-decreasing function of an 8-bit value with the least squared error to samples with these `tones`.
+
+    Values that do not occur lie on the line between their neighbours that do.
+    """
+    from scipy.optimize import isotonic_regression
+
+    there = np.flatnonzero(counts)
+    best = isotonic_regression(sums[there] / counts[there], weights=counts[there]).x
+    return np.asarray(np.interp(np.arange(256), there, best))
+
+
+def luma(images: Images) -> Floats:
+    """Y of ITU-R BT.601 `[N, H, W]`, 16 to 235 over 255, as MATLAB's `rgb2ycbcr` has it; not rounded."""
+    return np.asarray((16 + _unit(images) @ np.array(LUMA)) / 255)
+
+
+def psnr_y(originals: Images, reconstructions: Images, shaved: int) -> Floats:
+    """PSNR of the luma in dB without `shaved` px at each border: the protocol of super-resolution (Timofte et al.,
+    "A+: Adjusted Anchored Neighborhood Regression", ACCV 2014), at most `PSNR_CAP`.
+
+    Raises:
+        MetricError: as for `mse`, or nothing is left within the border.
+    """
+    a, b = _lumas(originals, reconstructions, shaved, 1)
+    return _decibels(np.square(a - b).mean(axis=(1, 2)))
+
+
+def ssim_y(originals: Images, reconstructions: Images, shaved: int) -> Floats:
+    """SSIM of the luma without `shaved` px at each border, with the window of `ssim`.
+
+    Raises:
+        MetricError: as for `mse`, or what is left within the border is smaller than the window.
+    """
+    from skimage.metrics import structural_similarity
+
+    pairs = zip(*_lumas(originals, reconstructions, shaved, SSIM_WINDOW), strict=True)
+    return np.asarray([structural_similarity(x, y, **SSIM) for x, y in pairs])
+
+
+def _lumas(originals: Images, reconstructions: Images, shaved: int, least: int) -> tuple[Floats, Floats]:
+    pair = _pair(originals, reconstructions)
+    _at_least(originals, least + 2 * shaved, f"luma without {shaved} px at each border")
+    inside = slice(shaved, -shaved or None)
+    return luma(pair[0])[:, inside, inside], luma(pair[1])[:, inside, inside]
 
 
 def ssim_map(originals: Images, reconstructions: Images) -> Floats:
@@ -97,8 +169,7 @@ def _ssim(originals: Images, reconstructions: Images) -> list[tuple[float, Float
 
     a, b = _pair(originals, reconstructions)
     _at_least(a, SSIM_WINDOW, "SSIM's window")
-    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1, data_range=1)
-    return [structural_similarity(x, y, full=True, **options) for x, y in zip(a, b, strict=True)]
+    return [structural_similarity(x, y, full=True, channel_axis=-1, **SSIM) for x, y in zip(a, b, strict=True)]
 
 
 class Lpips:
@@ -142,6 +213,19 @@ class Lpips:
             MetricError: as for calling it.
         """
         return self._distances(originals, reconstructions, spatial=True)[:, 0]
+
+    def embed(self, images: Images) -> Floats:
+        """Features `[N, 256]` of images `[N, H, W, 3]`: the means of the last layer that is looked at.
+
+        Raises:
+            MetricError: as for calling it.
+        """
+        import torch
+
+        a = torch.from_numpy(_pair(images, images)[0]).movedim(-1, 1).float().mul(2).sub(1).contiguous()
+        _at_least(images, LPIPS_SMALLEST, "AlexNet")
+        with torch.inference_mode():
+            return np.asarray(self._model.embed(a).double().numpy())
 
     def _distances(self, originals: Images, reconstructions: Images, spatial: bool) -> Floats:
         import torch
@@ -195,6 +279,11 @@ def bootstrap(values: npt.ArrayLike, groups: Sequence[str], samples: int, seed: 
         means[start : start + count] = pooled.sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(table.mean(axis=0).mean()), float(low), float(high))
+
+
+def _decibels(errors: Floats) -> Floats:
+    least = 10 ** (-PSNR_CAP / 10)
+    return np.asarray(-10 * np.log10(np.maximum(errors, least)))
 
 
 def _pair(originals: Images, reconstructions: Images) -> tuple[Floats, Floats]:

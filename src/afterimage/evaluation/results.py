@@ -46,7 +46,24 @@ IMAGE = {
 }
 ROOT = Metric("RMSE", 4, False, "root of the mean squared error of RGB in [0, 1]")
 REGIONS = {"hole": "within the hole", "band": "within the hole, near its border (1/32 of the shorter side)"}
+TONE = "after the non-decreasing function of the 8-bit sample, one for all channels, with the least squared error"
+LUMA = "luma of BT.601, 16 to 235 over 255, without as many px at each border as the frame was reduced by"
+PAIRS = "area under the ROC curve of pairs with others' originals, by the means of AlexNet's last layer, centred,"
+FRAMES = {
+    "psnr": IMAGE["psnr"],
+    "psnr_tone": Metric("PSNR after tone in dB", 2, True, f"{IMAGE['psnr'].definition}, {TONE}"),
+    "ssim": IMAGE["ssim"],
+    "ssim_tone": Metric("SSIM after tone", 3, True, f"{IMAGE['ssim'].definition}, {TONE}"),
+    "psnr_y": Metric("PSNR of luma in dB", 2, True, f"{LUMA}, an image at a time, at most 100 dB"),
+    "ssim_y": Metric("SSIM of luma", 3, True, f"{LUMA}, Gaussian window of 11 px with sigma 1.5"),
+    "verification": Metric("Verification", 3, True, f"{PAIRS} with the weights of LPIPS"),
+    "verification_originals": Metric("Verification of originals", 3, None, f"{PAIRS} with the weights of LPIPS"),
+    "verification_untrained": Metric("verification_untrained", 3, True, f"{PAIRS} with other weights"),
+    "verification_untrained_originals": Metric("of originals", 3, None, f"{PAIRS} with other weights"),
+}
+"""Frames add brightness taken out, what super-resolution is measured by, and whether people can be told apart."""
 METRICS = {
+    **FRAMES,
     **IMAGE,
     "feature_error": Metric("Feature error", 5, False, "||f - f*||^2 / ||f*||^2 over the features of an image"),
     "rmse": ROOT,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("reconstructors", "searches")
 """Sections of params.yaml: rows that are trained, and rows that search each image and are not."""
-KINDS = ("autoencoder", "decoder", "external", "inversion", "pix2pix", "pixelrnn")
+KINDS = ("autoencoder", "decoder", "external", "inversion", "pix2pix", "pixelrnn", "transfer")
 
 
 class ReconstructorRow(Row):
@@ -177,7 +177,8 @@ def load(
     if device == "auto":  # the row may say where it searches
         chosen = devices.choose(getattr(typed, "device", device))
     folder = project / layout.observation(typed.observation)
-    card = models.card(name, typed, [shards.load_index(folder)])
+    parts = sorted(path.parent for path in folder.rglob("index.json")) or [folder]
+    card = models.card(name, typed, [shards.load_index(part) for part in parts])
     return Loaded(typed, card, folder, kind.load(models.Model(folder, card, project, chosen, state)))
 
 

@@ -9,18 +9,22 @@ import numpy.typing as npt
 
 from afterimage.core import layout
 from afterimage.evaluation.metrics import PSNR_CAP, Interval
-from afterimage.evaluation.results import MAIN, METRICS, Baseline, best_of, read_csv, read_json, shown_value
+from afterimage.evaluation.results import MAIN, METRICS, Baseline, Result, best_of, read_csv, read_json, shown_value
+from afterimage.observations.frames import CARE
 from afterimage.report import figures, grids, shared
 from afterimage.report.grids import GridRow
 from afterimage.report.project import Project, Reconstructor, Values
 from afterimage.report.shared import Line
 
 KIND = "frames"
-JUDGED = ("psnr", "ssim")
+TONE = "psnr_tone"
+JUDGED = ("psnr", TONE, "ssim")
 """What the row that is shown in detail is chosen by."""
 GRID_IMAGES = 2
 FEW_PARAMETERS = 20_000
 """A network with no more has its parameters shown, layer by layer."""
+MOST_LISTED = 64
+"""The most biases, or weights, of a layer that are listed one by one."""
 PROTOCOL_DIGITS = {"mse": 6, "psnr": 2, "ssim": 4}
 Array = npt.NDArray[Any]
 
@@ -57,13 +61,15 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
     levels = {level: shared.lines(rows, level) for level in project.levels(name) if level in there}
     rivals = {level: project.rivals(first, name, level) for level in levels}
     names = shared.shown([line.result for line in shared.lines(rows)])
-    best, wins = _best(levels, rivals)
+    damaged = {level: lines for level, lines in levels.items() if not _unharmed(rivals[level])}
+    best, wins = _best(damaged or levels, rivals)
     grid = shared.fresh(folder, f"frames-{name}")
     images = _grid(grid, dataset, levels, rivals)
     stepping = max(rows, key=lambda row: (_file(row, "steps.csv").is_file(), row is best, _mean(row)))
     steps = _file(stepping, "steps.csv")
     return {
         "template": "frames.html",
+        "care": CARE,
         "dataset": dataset,
         "name": name,
         **shared.facts(first, dataset),
@@ -76,12 +82,16 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
                 ),
                 "rows": [_line(project, line, rivals[level], names) for line in lines],
                 "baselines": shared.plain(rivals[level], names),
+                "unharmed": level not in damaged,
                 "best": shared.best_line(lines, rivals[level], project, MAIN[KIND]),
+                "tone": shared.best_line(lines, rivals[level], project, TONE),
             }
             for level, lines in levels.items()
         ],
+        "people": next((found for line in shared.lines(rows) if (found := _people(line.result))), None),
         "best": best.name,
         "wins": wins,
+        "damaged": len(damaged),
         "compared": any(rivals.values()),
         "steps": read_csv(steps) if steps.is_file() else [],
         "stepping": stepping.name,
@@ -95,9 +105,24 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
     }
 
 
+def _unharmed(rivals: Sequence[Baseline]) -> bool:
+    """Whether nothing happened to the frames of a level: a row can only do harm there."""
+    best = best_of(rivals, MAIN[KIND])
+    return best is not None and best.result.intervals[MAIN[KIND]].mean >= PSNR_CAP
+
+
 def _file(row: Reconstructor, name: str) -> Path:
     """A table that the evaluation left beside the cases of a row; only some rows have one."""
     return layout.measured(row.name) / name
+
+
+def _people(result: Result) -> Values | None:
+    """How well people can be told apart in the originals, where that is measured."""
+    for name in ("verification", "verification_untrained"):
+        if name in result.intervals:
+            mean = result.intervals[f"{name}_originals"].mean
+            return {"heading": METRICS[name].heading, "originals": f"{mean:.{METRICS[name].digits}f}"}
+    return None
 
 
 def _mean(row: Reconstructor) -> float:
@@ -167,6 +192,11 @@ def _parameters(row: Reconstructor, folder: Path) -> Values | None:
                 "biases": biases.size,
                 **{
                     how: f"{getattr(biases, how)():.4f}" if biases.size else "" for how in ("min", "mean", "max", "std")
+                },
+                "listed": {
+                    what: ", ".join(f"{value:.4f}" for value in values)
+                    for what, values in (("biases", biases), ("weights", weights))
+                    if 0 < values.size <= MOST_LISTED
                 },
             }
             for name, (weights, biases) in layers.items()

@@ -16,7 +16,7 @@ from afterimage.report.project import Project, Reconstructor, Rows
 COLUMNS = {
     "features": ("psnr", "ssim", "feature_error", "lpips", "lpips_untrained"),
     "holes": ("hole_psnr", "hole_rmse", "hole_ssim", "psnr", "bits"),
-    "frames": ("psnr", "ssim", "lpips", "lpips_untrained"),
+    "frames": ("psnr", "psnr_tone", "ssim", "lpips", "lpips_untrained"),
 }
 """The metrics of `afterimage rows`: as many as a terminal of 120 columns has room for."""
 CURVES = ("psnr", "bits", "mse")

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from afterimage.apply.frames import CARE
 from afterimage.core import layout
 from afterimage.evaluation.metrics import Interval
 from afterimage.evaluation.results import MAIN, METRICS, PROVENANCE, Metric, shown_value
 from afterimage.observations import row_of
+from afterimage.observations.frames import CARE
 from afterimage.report.project import TRAINED
 from afterimage.report.shared import FEW_GROUPS
 from afterimage.review import rebuilds

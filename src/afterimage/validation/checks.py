@@ -55,7 +55,7 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
         images = measured.partners(manifest)
         inputs = images[images["target"] != ""]
         checks += suites.run(
-            suites.Table("images", images, ["key", "target"], suites.partner_suite()),
+            suites.Table("images", images, ["key", "target"], suites.partner_suite(index.get("alone", False))),
             suites.Table("inputs", inputs, ["key", "target"], suites.pair_suite()),
         )
     counts: dict[str, Any] = {"files": len(files), "rejected": len(rejected), "images": len(manifest)}

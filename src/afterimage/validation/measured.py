@@ -63,7 +63,8 @@ def inputs(folder: Path, index: dict[str, Any], listed: pd.DataFrame, manifest: 
     """A row an input of the shards, beside what samples.csv and the manifest say of it."""
     inputs = _beside(_images(folder, index, shards.INPUT), listed)
     by_target = manifest[manifest["target"] != ""].drop_duplicates("target").set_index("target")
-    inputs["manifest_input"] = inputs["image"].map(by_target["key"])
+    partners = inputs["image"].map(by_target["key"])
+    inputs["manifest_input"] = partners.fillna(inputs["image"]) if index.get("alone") else partners
     return inputs
 
 

@@ -191,14 +191,14 @@ def split_suite() -> "list[Expectation]":
     ]
 
 
-def partner_suite() -> "list[Expectation]":
+def partner_suite(alone: bool) -> "list[Expectation]":
     expect = _gx().expectations
     return [
         expect.ExpectColumnValuesToBeBetween(
             column="partners",
-            min_value=1,
+            min_value=0 if alone else 1,
             max_value=1,
-            description="every image is the input or the target of one other",
+            description=f"every image is the input or the target of one other{', or alone' if alone else ''}",
         ),
     ]
 

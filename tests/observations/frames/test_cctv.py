@@ -143,6 +143,6 @@ def test_levels_of_the_project_are_read_from_params(tmp_path):
     from conftest import ROOT
 
     row = params.row(ROOT / "params.yaml", "observations", "photos-cctv", ObservationRow)
-    assert list(row.levels) == ["light", "medium", "heavy"]
+    assert list(row.levels) == ["clean", "light", "medium", "heavy"]
     used = {one.step for steps in row.levels.values() for one in steps}
     assert used == set(STEPS)

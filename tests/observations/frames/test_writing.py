@@ -10,7 +10,7 @@ from pictures import png, shards_of
 from rows import LEVELS, observed
 
 from afterimage.core import layout, outputs, shards
-from afterimage.core.errors import CheckError, ShardError
+from afterimage.core.errors import CheckError
 from afterimage.core.images import decode
 from afterimage.observations.frames import store, writing
 
@@ -31,7 +31,7 @@ def test_the_same_bytes_whatever_the_number_of_jobs(written, tmp_path, monkeypat
         assert outputs.sha256(path) == outputs.sha256(tmp_path / "again" / path.relative_to(out)), path
 
 
-def test_a_level_without_steps_takes_the_inputs_of_pairs(tmp_path, written):
+def test_a_level_without_steps_takes_the_inputs_of_pairs_or_the_images(tmp_path, written):
     originals = pictures.pair_shards(tmp_path)
     rows.written(observed("frames", levels={"real": [], **LEVELS}), "mine", originals, tmp_path / "out")
     real, mild, _ = store.levels(tmp_path / "out")
@@ -42,8 +42,11 @@ def test_a_level_without_steps_takes_the_inputs_of_pairs(tmp_path, written):
         np.testing.assert_array_equal(stored[key], image)
     assert store.records(real.folder) == {}
     assert mild.inputs(originals, "train") is None
-    with pytest.raises(ShardError, match=r"observations\.mine\.levels\.real: no steps, and the images of mine are no"):
-        rows.written(observed("frames", levels={"real": []}), "mine", written[0], tmp_path / "other")
+    rows.written(observed("frames", levels={"clean": []}), "mine", written[0], tmp_path / "other")
+    (clean,) = store.levels(tmp_path / "other")
+    for (key, frame), (name, data, _) in zip(clean.frames("test"), shards.read(written[0], "test"), strict=True):
+        assert key == name
+        np.testing.assert_array_equal(frame, np.asarray(decode(data)))
 
 
 def test_the_gate_is_one_a_level(written):

@@ -13,7 +13,7 @@ from pictures import shards_of
 from rows import observed
 
 from afterimage import reconstructors
-from afterimage.core import images, layout, shards
+from afterimage.core import images, layout, params, shards
 from afterimage.core.errors import ParamsError, ShardError, WeightsError
 from afterimage.core.images import decode
 from afterimage.observations.frames import store
@@ -129,3 +129,12 @@ def test_a_row_trains_on_pairs(tmp_path):
     assert set(sides[0]) == {0, 1}
     rows.trained(row(levels=["real"], training={"epochs": 1}), tmp_path / "frames", originals, tmp_path)
     assert list(rows.loaded(tmp_path)) == [""]
+
+
+def test_a_sigmoid_is_for_the_seeds_network(tmp_path):
+    row = {**rows.ROWS["autoencoder"], "kind": "autoencoder", "dataset": "mine", "training": rows.TRAINING}
+    path = tmp_path / "params.yaml"
+    path.write_text(json.dumps({"reconstructors": {"mine": {**row, "output": "sigmoid"}}}))
+    with pytest.raises(ParamsError, match=r"sigmoid is for arch: lenet; nafnet adds to its input, expected linear"):
+        params.row(path, "reconstructors", "mine", KIND.Row)
+    assert KIND.Row.model_validate({**row, "arch": "lenet", "output": "sigmoid"}).output == "sigmoid"

@@ -27,6 +27,13 @@ def test_the_seeds_network_has_its_parameters():
     assert [layer.in_channels for layer in lenet.modules() if isinstance(layer, torch.nn.Conv2d)][-1] == 32 + 3
 
 
+def test_a_sigmoid_keeps_the_seeds_output_within_its_range():
+    linear, bounded = network(**NETWORKS[0]), network(**NETWORKS[0], output="sigmoid")
+    image = 40 * torch.rand(1, 3, 16, 16)
+    assert torch.equal(bounded(image), torch.sigmoid(linear(image)))
+    assert linear(image).max() > 1 > bounded(image).max()
+
+
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
 @pytest.mark.parametrize("size", [(32, 32), (1, 1), (37, 5), (50, 70)])
 def test_any_size_goes_in_and_comes_out_by_the_factor(options, size):

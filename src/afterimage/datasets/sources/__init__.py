@@ -78,6 +78,11 @@ class Dataset(params.Row):
     """The fraction of images that may be set aside before that is an error."""
     shard_samples: Pixels = 256
 
+    @property
+    def alone(self) -> bool:
+        """Whether images that come in pairs may lie among others, each of which is its own input."""
+        return False
+
     @classmethod
     def kind_of(cls, value: Any) -> type[Self]:
         source = value.get("source") if isinstance(value, dict) else None

@@ -5,8 +5,9 @@
 - Folders named train, val (or validation) and test at the top are the official split. Where there is a train folder
   but no val or no test, the missing ones are dealt out of train, by group. Images beside these folders are dealt
   out like any other.
-- With `pairs`, each image is the input or the target of one other. Both stay images of the manifest, in one group and
-  one split; the column `target` of an input holds the key of its target, and is empty for all other images.
+- With `pairs`, each image is the input or the target of one other, or, where `alone` allows it, neither. Both stay
+  images of the manifest, in one group and one split; the column `target` of an input holds the key of its target, and
+  is empty for all other images.
 """
 
 import io
@@ -45,6 +46,8 @@ class Pairs(params.Row):
 
     input: str
     target: str
+    alone: bool = False
+    """Whether there may be images that neither pattern is found in: each is its own input."""
 
     @field_validator("input", "target")
     @classmethod
@@ -69,6 +72,10 @@ class Files(Dataset):
     only: str | None = None
     """A pattern; files whose path it is not found in are left out."""
     pairs: Pairs | None = None
+
+    @property
+    def alone(self) -> bool:
+        return self.pairs is not None and self.pairs.alone
 
     @field_validator("group")
     @classmethod
@@ -223,6 +230,8 @@ def _partners(names: Collection[str], pairs: Pairs) -> dict[str, str]:
     found: dict[str, dict[tuple[str, ...], str]] = {"input": {}, "target": {}}
     for name in names:
         matches = [(role, match) for role in found if (match := re.search(getattr(pairs, role), stem(name)))]
+        if not matches and pairs.alone:
+            continue
         if len(matches) != 1:
             raise SourceError(
                 f"{printable(name)}: {'both patterns' if matches else 'neither pattern'} of `pairs` found in this "

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from afterimage.core.images import Uint8
 from afterimage.observations import Observation
 
+CARE = "A restored face is a guess and no evidence: never use it to identify anybody."
+"""What everybody must know who sees what came of bad frames."""
+
 
 @dataclass(frozen=True)
 class Frames(Observation):

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 Record = dict[str, Any]
 """What one step drew for one image, and `step`, its name."""
 
-FILTERS = ("nearest", "area", "bilinear", "bicubic", "lanczos")
+FILTERS = ("nearest", "area", "bilinear", "bicubic", "lanczos", "bicubic_antialiased")
 MACROBLOCK = 16
 
 
@@ -90,10 +90,7 @@ class Defocus(Step):
 
     @staticmethod
     def apply(image: Floats, drawn: Mapping[str, Any]) -> Floats:
-        reach = math.ceil(drawn["radius"])
-        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-        # A pixel at the rim counts by the part of it that is inside, or the radius would act in whole steps
-        return _filtered(image, np.clip(drawn["radius"] + 0.5 - np.hypot(x, y), 0, 1))
+        return _filtered(image, disc(drawn["radius"]))
 
 
 class Motion(Step):
@@ -133,7 +130,9 @@ class Downscale(Step):
 
     step: Literal["downscale"]
     factor: Range
-    filters: list[Literal["nearest", "area", "bilinear", "bicubic", "lanczos"]] = Field(min_length=1)
+    filters: list[Literal["nearest", "area", "bilinear", "bicubic", "lanczos", "bicubic_antialiased"]] = Field(
+        min_length=1
+    )
     LIMITS: ClassVar = {"factor": (1.0, 16)}
 
     def draw(self, random: np.random.Generator) -> Record:
@@ -267,6 +266,10 @@ STEPS: dict[str, type[Step]] = {
 }
 
 
+LIGHT = ("low_light",)
+"""The steps that one tone curve for the whole image can undo."""
+
+
 def degrade(image: Uint8, steps: Sequence[AnyStep], seed: int, *words: str | int) -> tuple[Uint8, list[Record]]:
     """What a camera leaves of an image, and what was drawn for it.
 
@@ -299,11 +302,43 @@ def replay(image: Uint8, records: Sequence[Mapping[str, Any]]) -> Uint8:
 
 
 def resized(image: Any, size: tuple[int, int], filter: str) -> Any:
-    """The image at `size` (H, W) through one of FILTERS; 8-bit in, 8-bit out."""
+    """The image at `size` (H, W) through one of FILTERS; 8-bit in, 8-bit out.
+
+    `bicubic_antialiased` is MATLAB's `imresize`, with which the images of published super-resolution were reduced.
+    """
     import cv2
 
+    if filter == "bicubic_antialiased":
+        return _antialiased(image, size)
     codes = (cv2.INTER_NEAREST, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
     return cv2.resize(image, (size[1], size[0]), interpolation=codes[FILTERS.index(filter)])
+
+
+def disc(radius: float) -> npt.NDArray[Any]:
+    """The weight of each pixel in a disc, `[2r + 1, 2r + 1]`.
+
+    One at the rim counts by the part of it that is inside, or the radius would act in whole steps.
+    """
+    reach = math.ceil(radius)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+
+
+def _antialiased(image: Any, size: tuple[int, int]) -> Any:
+    """Keys' cubic with a = -0.5, as wide as the step between the new pixels; past the border the image is mirrored."""
+    from PIL import Image
+
+    if image.dtype == np.uint8:
+        return quantised(_antialiased(_floats(image), size))
+    height, width = image.shape[:2]
+    reach = 2 * math.ceil(max(2, height / size[0] * 2, width / size[1] * 2))
+    padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+    box = (reach, reach, reach + width, reach + height)
+    channels = [
+        Image.fromarray(np.ascontiguousarray(channel)).resize((size[1], size[0]), Image.Resampling.BICUBIC, box)
+        for channel in np.moveaxis(padded, -1, 0)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
 
 
 def quantised(image: Floats) -> Uint8:

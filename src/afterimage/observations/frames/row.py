@@ -17,7 +17,9 @@ class Row(ObservationRow):
     kind: Literal["frames"]
     seed: int
     levels: dict[str, Steps] = Field(min_length=1)
-    """The steps of each, in order; none: the frame is the image's own input, where images come in pairs."""
+    """The steps of each, in order; none: the frame is the image's own input, or the image where it has none."""
+    people: bool = False
+    """Whether the groups of the data set are people: then it is measured whether they can be told apart."""
 
     @field_validator("levels")
     @classmethod

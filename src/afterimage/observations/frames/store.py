@@ -3,7 +3,8 @@
 `data/observations/<row>/<level>/` holds shards of the validation and test frames as the camera left them
 (small where it is), `index.json` with the level's steps, and `drawn.csv` with what was drawn for each frame.
 
-A level without steps is for images that come in pairs: its frames are their inputs, as a real camera left them.
+At a level without steps the frame of an image that comes in a pair is its input, as a real camera left it; an image
+without an input is its own frame, since nothing happened to it.
 """
 
 import csv
@@ -87,16 +88,24 @@ class Level:
             yield key, np.asarray(decode(data))
 
     def inputs(self, originals: Path, split: str) -> "StoredFrames | None":
-        """Where the level has no steps, the inputs of a split of the data set's shards."""
-        return None if self.steps else StoredFrames(originals, split, shards.INPUT)
+        """Where the level has no steps, the frames of a split: the inputs in the data set's shards, or its images."""
+        if self.steps:
+            return None
+        return StoredFrames(originals, split, shards.INPUT if shards.load_index(originals).get("pairs") else "")
 
     def stored(self, split: str) -> "StoredFrames":
         """The stored frames of a split by position, for random access."""
         return StoredFrames(self.folder, split)
 
     def fresh(self, image: Uint8, key: str, epoch: int) -> Uint8:
-        """The frame that training sees of an image in an epoch; those that are stored are of epoch 0."""
+        """The frame that training sees of an image in an epoch; those that are stored are of epoch 0. Without steps it
+        is the image."""
         return cctv.degrade(image, self.steps, self.seed, self.name, key, epoch)[0]
+
+    def scene(self, image: Uint8, key: str, epoch: int) -> Uint8:
+        """The image in the light of its frame: what is left to be restored once brightness is set aside."""
+        records = [record for _, record in cctv.drawn(self.steps, self.seed, self.name, key, epoch)]
+        return cctv.replay(image, [record for record in records if record["step"] in cctv.LIGHT])
 
     def alone(self, image: Uint8, key: str, step: int) -> Uint8 | None:
         """The stored frame with none of its steps but one; None where that step did not happen to it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from afterimage.core import engine, layout, outputs, shards
-from afterimage.core.errors import ImageError, ShardError
+from afterimage.core.errors import ImageError
 from afterimage.core.images import Uint8, decode, encode_png, open_header
 from afterimage.observations.frames import cctv
 from afterimage.observations.frames.row import Row, Steps
@@ -20,21 +20,16 @@ def write(row: Row, name: str, originals: Path, out: Path) -> None:
     """Degrade the validation and test images of image shards by each level of a row.
 
     Raises:
-        ShardError: the shards cannot be read, or a level without steps has no pairs to take its frames from.
+        ShardError: the shards cannot be read.
         CheckError: a stored frame does not fit its image; nothing is left at `out`.
     """
     index = shards.load_index(originals)
-    for level, steps in row.levels.items():
-        if not steps and not index.get("pairs"):
-            raise ShardError(
-                f"observations.{name}.levels.{level}: no steps, and the images of {row.dataset} are no pairs"
-            )
     with outputs.folder(out) as folder:
         for place, (level, steps) in enumerate(row.levels.items()):
             lines: list[tuple[str, ...]] = []
             splits = {}
             for split in SPLITS:
-                table = shards.Table(originals, split, "" if steps else shards.INPUT)
+                table = shards.Table(originals, split, shards.INPUT if index.get("pairs") and not steps else "")
                 path = folder / level / f"{split}-000000.tar"
                 path.parent.mkdir(exist_ok=True)
                 job = partial(_frame, table, steps, row.seed, level)
@@ -53,6 +48,7 @@ def write(row: Row, name: str, originals: Path, out: Path) -> None:
                 "size": index["size"],
                 "images": outputs.sha256(originals / "index.json"),
                 "seed": row.seed,
+                "people": row.people,
                 "steps": [step.model_dump() for step in steps],
             }
             shards.write_index(folder / level, about, splits)

@@ -21,17 +21,28 @@ from afterimage.core.images import Uint8
 from afterimage.core.randomness import generator
 from afterimage.observations.frames.filters import FilterName, filtered, fitted
 from afterimage.observations.frames.store import Level, Stored
-from afterimage.reconstructors.autoencoder.network import Restorer
+from afterimage.reconstructors.autoencoder.network import Restorer, enlarged
 from afterimage.reconstructors.autoencoder.row import AutoencoderRow
+from afterimage.reconstructors.autoencoder.tone import Blind
 from afterimage.training.loop import Batch, Learner, Positions, Update, adam
 
 CHARBONNIER = 1e-3
+PARTS = ("inputs", "images", "scenes")
+CROPS = 2
+"""Of each image, where a row trains on crops."""
+LEAST = 1e-5
+"""A mean squared error, 50 dB: less is not worth the room that a network has."""
+TELLING = 0.1
+"""The weight of the estimate of the damage beside the errors of the images."""
 MOST_KEPT = 1 << 30
 """Bytes of filtered images that training keeps in memory."""
 
 
 class Pairs:
     """Pairs for training: `inputs` `[N, 3, h, w]` and `images` `[N, 3, H, W]`, float32 in [0, 1].
+
+    For rows that set the light of frames `scenes` are the images in the light of their frames, and `corners`
+    `[N, CROPS, 2]` where the crops of the inputs begin.
 
     Args:
         levels: those to draw from; none: the seed's protocol.
@@ -47,17 +58,28 @@ class Pairs:
         self.stored = {
             level.name: level.inputs(shards_dir, split) if split == "train" else level.stored(split) for level in levels
         }
+        self.known = {name: stored for name, stored in self.stored.items() if stored is not None and split == "train"}
         self.copies = 1 if split == "train" else max(1, len(levels))
 
     def __len__(self) -> int:
         return len(self.table) * self.copies
 
     def __getitems__(self, positions: Positions) -> Batch:
-        pairs = [self._pair(epoch, position) for epoch, position in positions]
-        inputs, targets = (np.stack(part) for part in zip(*pairs, strict=True))
-        return {"inputs": images.to_tensor(inputs), "images": images.to_tensor(targets)}
+        parts = zip(*(self._pair(epoch, position) for epoch, position in positions), strict=True)
+        batch = {name: images.to_tensor(np.stack(part)) for name, part in zip(PARTS, parts, strict=False)}
+        if self.row.crop:
+            batch["corners"] = torch.tensor([self._corners(epoch, position) for epoch, position in positions])
+        return batch
 
-    def _pair(self, epoch: int, position: int) -> tuple[Uint8, Uint8]:
+    def _corners(self, epoch: int, position: int) -> list[list[int]]:
+        """Row and column where each crop of an input begins, at multiples of the row's `fold`."""
+        random = generator(self.row.training.seed, self.table.keys[position // self.copies], epoch, "crops")
+        side, fold = self.size // self.row.factor, self.row.fold
+        last = (side - (self.row.crop or 0) // self.row.factor) // fold
+        return [[fold * int(place) for place in random.integers(last + 1, size=2)] for _ in range(CROPS)]
+
+    def _pair(self, epoch: int, position: int) -> tuple[Uint8, ...]:
+        """Input and image, and the scene in the light of the input where the row sets that."""
         position, copy = divmod(position, self.copies)
         key = self.table.keys[position]
         target = self._target(position)
@@ -67,7 +89,7 @@ class Pairs:
             random = generator(self.row.training.seed, key, epoch)
             mirrored = self.row.flips and random.random() < 0.5
             if self.levels:
-                level = self.levels[int(random.integers(len(self.levels)))]
+                level = self._level(position, random)
         if mirrored:
             target = target[:, ::-1]
         if level is None:
@@ -77,7 +99,18 @@ class Pairs:
             frame = level.fresh(target, key, epoch)
         else:
             frame = stored.image(position)[:, ::-1] if mirrored else stored.image(position)
-        return prepared(frame, self.size // self.row.factor, self.row.filters), target
+        found = prepared(frame, self.size // self.row.factor, self.row.filters), target
+        return (*found, level.scene(target, key, epoch)) if self.row.tone else found
+
+    def _level(self, position: int, random: np.random.Generator) -> Level:
+        """By chance; but an image that a camera left its own frame of is shown with it, since such pairs are rare."""
+        real = [level for level in self.levels if self._has_its_own(level.name, position)]
+        chosen = real or self.levels
+        return chosen[int(random.integers(len(chosen)))]
+
+    def _has_its_own(self, level: str, position: int) -> bool:
+        known = self.known.get(level)
+        return known is not None and known.bytes(position) != self.table.bytes(position)
 
     def _target(self, position: int) -> Uint8:
         """The image that should come out. Under the seed's protocol it is filtered, which takes longer than training
@@ -98,10 +131,11 @@ def prepared(frame: Uint8, side: int, filters: Sequence[FilterName]) -> Uint8:
     return filtered(fitted(frame, (side, side)), filters)
 
 
-def network(settings: Mapping[str, Any], size: int) -> Restorer:
+def network(settings: Mapping[str, Any], size: int) -> Restorer | Blind:
     """The network of a row, not yet trained; `size` is that of the training images."""
     factor = settings["factor"]
-    return Restorer(settings["arch"], settings["width"], settings["fold"], factor, size // factor)
+    shape = (settings["arch"], settings["width"], settings["fold"], factor, (settings["crop"] or size) // factor)
+    return Blind(*shape) if settings["tone"] else Restorer(*shape, settings["output"])
 
 
 class AutoencoderLearner(Learner):
@@ -116,24 +150,61 @@ class AutoencoderLearner(Learner):
         """
         if stored.size % row.factor:
             raise ParamsError(f"factor: {row.factor} does not divide the {stored.size} px of {row.dataset}")
-        levels = stored.some(row.levels)
-        self.train, self.validation = (Pairs(row, levels, stored.shards_dir, split) for split in ("train", "val"))
+        if row.crop and row.crop > stored.size:
+            raise ParamsError(f"crop: {row.crop} px of images of {stored.size} px of {row.dataset}")
+        self.train = Pairs(row, stored.some(row.levels), stored.shards_dir, "train")
+        self.validation = Pairs(row, stored.some(list(dict.fromkeys(row.levels))), stored.shards_dir, "val")
         with torch.random.fork_rng():
             torch.manual_seed(row.training.seed)
             self.network = network(row.model_dump(), stored.size)
-        self.loss, self.model, self.words = row.loss, self.network, row.arch
+        self.row, self.model, self.words = row, self.network, f"{row.arch}, blind" if row.tone else row.arch
         self.networks = nn.ModuleDict({"restorer": self.network.to(memory_format=torch.channels_last)})
         self.optimizers = {"restorer": adam(self.network, row.training)}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
-        loss = LOSSES[self.loss](self._through(batch), batch["images"])
-        update(loss, self.optimizers["restorer"])
-        return {self.loss: loss}
+        loss = LOSSES[self.row.loss]
+        if isinstance(self.network, Blind):
+            losses = self._apart(self.network, batch, loss)
+        else:
+            losses = {self.row.loss: loss(self._through(batch), batch["images"])}
+        update(sum(losses.values(), torch.zeros(())), self.optimizers["restorer"])
+        return losses
+
+    def _apart(self, network: Blind, batch: Batch, loss: "Loss") -> dict[str, Tensor]:
+        """What light is off by, and what the rest: the curve is to bring the scene, where neither noise nor blur is in
+        the way, to the image; the other network is to bring the frame to the scene, both through that curve."""
+        frames, scenes, pictures = batch["inputs"], batch["scenes"], batch["images"]
+        light = network.tone(frames)
+        some = np.s_[..., ::3, ::3]  # light is the same everywhere
+        off = _each(light.toned(scenes[some]), pictures[some])
+        crops, wanted, seen = frames, scenes, light.fixed()
+        if self.row.crop:
+            crops, wanted, rows = self._cropped(batch)
+            seen = seen.of(rows)
+        error = loss(network.restore(crops, seen), seen.toned(wanted))
+        told = light.damage - torch.log10(_each(enlarged(frames, scenes), scenes) + LEAST)
+        return {
+            self.row.loss: error,
+            "light": torch.log10(off + LEAST).mean() / 10,
+            "damage": TELLING * told.square().mean(),
+        }
+
+    def _cropped(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops of the frames and of their scenes, and the number of the frame that each is of."""
+        side, factor = (self.row.crop or 0) // self.row.factor, self.row.factor
+        frames, scenes = [], []
+        for number, corners in enumerate(batch["corners"].tolist()):
+            for y, x in corners:
+                frames.append(batch["inputs"][number, :, y : y + side, x : x + side])
+                inside = np.s_[:, factor * y : factor * (y + side), factor * x : factor * (x + side)]
+                scenes.append(batch["scenes"][number][inside])
+        rows = torch.arange(len(batch["inputs"]), device=batch["inputs"].device).repeat_interleave(CROPS)
+        return torch.stack(frames), torch.stack(scenes), rows
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         image = self._through(batch).clamp(0, 1)
-        mse = (image - batch["images"]).square().flatten(1).mean(1)
-        log_mse = torch.log10(mse.clamp_min(1e-10))
+        mse = _each(image, batch["images"])
+        log_mse = torch.log10(mse.clamp_min(LEAST))
         # Decides which state is best, since PSNR is what is reported; the mean error itself is that of a few images
         return {"mse": mse, "log_mse": log_mse, "psnr": -10 * log_mse}
 
@@ -146,4 +217,15 @@ def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
     return sqrt((found - wanted).square() + CHARBONNIER**2).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "charbonnier": charbonnier}
+def rmse(found: Tensor, wanted: Tensor) -> Tensor:
+    """The mean of the roots of each image's mean squared error."""
+    return sqrt(_each(found, wanted) + LEAST).mean()
+
+
+def _each(found: Tensor, wanted: Tensor) -> Tensor:
+    """The mean squared error `[N]` of each image."""
+    return (found - wanted).square().flatten(1).mean(1)
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+LOSSES: dict[str, Loss] = {"mse": F.mse_loss, "rmse": rmse, "l1": F.l1_loss, "charbonnier": charbonnier}

@@ -31,12 +31,17 @@ class Restorer(nn.Module):
         window: side in px of the images that `nafnet` trains on; over larger ones its channel attention takes local
             means of this size, or it would meet statistics that it has never seen (Chu et al., "Improving Image
             Restoration by Revisiting Global Information Aggregation", ECCV 2022).
+        output: `sigmoid` brings what `lenet` makes into (0, 1).
+        told: how many numbers it is told of each image besides.
     """
 
-    def __init__(self, arch: str, width: int, fold: int, factor: int, window: int):
+    def __init__(
+        self, arch: str, width: int, fold: int, factor: int, window: int, output: str = "linear", told: int = 0
+    ):
         super().__init__()
+        self.output = output
         self.fold, self.factor, self.residual = fold, factor, arch != "lenet"
-        channels = 3 * fold**2
+        channels = 3 * fold**2 + told
         grown = 3 * (fold * factor) ** 2
         if arch == "lenet":
             self.body: nn.Module = LeNet(channels, grown)
@@ -48,23 +53,23 @@ class Restorer(nn.Module):
             self.body = NafNet(channels, grown, width, max(1, window // fold))
             self.multiple = 2 ** len(NafNet.BLOCKS) * fold
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, told: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
         padded = _padded(image, self.multiple)
-        out = self.body(F.pixel_unshuffle(padded, self.fold) if self.fold > 1 else padded)
+        x = F.pixel_unshuffle(padded, self.fold) if self.fold > 1 else padded
+        if told is not None:
+            x = torch.cat([x, told[..., None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
+        out = self.body(x.contiguous(memory_format=torch.channels_last))
         if (larger := self.fold * self.factor) > 1:
             out = F.pixel_shuffle(out, larger)
         out = out[..., : height * self.factor, : width * self.factor].float()
         if not self.residual:
-            return out
-        base = image.float()
-        if self.factor > 1:
-            base = F.interpolate(base, scale_factor=self.factor, mode="bicubic", align_corners=False)
-        return base + out
+            return torch.sigmoid(out) if self.output == "sigmoid" else out
+        return enlarged(image.float(), out) + out
 
 
 class LeNet(nn.Module):
-    """The seed's network. Its last layer is linear."""
+    """The seed's network, up to its last activation."""
 
     def __init__(self, inside: int, outside: int):
         super().__init__()
@@ -83,19 +88,19 @@ class LeNet(nn.Module):
 
 
 class SkipAutoencoder(nn.Module):
-    """Two convolutions a scale on the way down and on the way up, joined by addition; every scale doubles the width."""
+    """Residual blocks on the way down and on the way up, joined by addition; every scale doubles the width."""
 
-    BLOCKS = (2, 2, 2)
+    BLOCKS = (1, 1, 1)
 
     def __init__(self, inside: int, outside: int, width: int):
         super().__init__()
         widths = [width * 2**scale for scale in range(len(self.BLOCKS) + 1)]
         self.entry = nn.Conv2d(inside, width, 3, padding=1)
-        self.encoders = nn.ModuleList(_stack(widths[i], depth) for i, depth in enumerate(self.BLOCKS))
+        self.encoders = nn.ModuleList(_blocks(widths[i], depth) for i, depth in enumerate(self.BLOCKS))
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths))
-        self.middle = _stack(widths[-1], 2)
+        self.middle = _blocks(widths[-1], 1)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairwise(widths))
-        self.decoders = nn.ModuleList(_stack(widths[i], depth) for i, depth in enumerate(self.BLOCKS))
+        self.decoders = nn.ModuleList(_blocks(widths[i], depth) for i, depth in enumerate(self.BLOCKS))
         self.last = _zeroed(nn.Conv2d(width, outside, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -104,11 +109,24 @@ class SkipAutoencoder(nn.Module):
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             x = encoder(x)
             skips.append(x)
-            x = F.leaky_relu(down(x), SLOPE)
+            x = down(x)
         x = self.middle(x)
         for place in reversed(range(len(skips))):
-            x = self.decoders[place](F.leaky_relu(self.ups[place](x), SLOPE) + skips[place])
+            x = self.decoders[place](self.ups[place](x) + skips[place])
         return self.last(x)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose result is added to what went in (Lim et al., "Enhanced Deep Residual Networks for Single
+    Image Super-Resolution", CVPRW 2017, figure 2). A plain chain of as many would let little of its input through."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = _zeroed(nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.leaky_relu(self.conv1(x), SLOPE))
 
 
 class NafNet(nn.Module):
@@ -204,11 +222,8 @@ class ChannelAttention(nn.Module):
         return x * F.interpolate(weights, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def _stack(width: int, depth: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(SLOPE)]
-    return nn.Sequential(*layers)
+def _blocks(width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
 
 
 def _gate(x: Tensor) -> Tensor:
@@ -222,6 +237,13 @@ def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def enlarged(image: Tensor, like: Tensor) -> Tensor:
+    """Images at the size of others, by bicubic interpolation."""
+    if image.shape[-2:] == like.shape[-2:]:
+        return image
+    return F.interpolate(image, size=like.shape[-2:], mode="bicubic", align_corners=False)
 
 
 def _padded(image: Tensor, multiple: int) -> Tensor:

@@ -11,8 +11,9 @@ from afterimage.observations.frames import Frames
 from afterimage.observations.frames.cctv import resized
 from afterimage.observations.frames.filters import filtered, fitted
 from afterimage.reconstructors import Reconstruction, Reconstructor
-from afterimage.reconstructors.autoencoder.network import Restorer
+from afterimage.reconstructors.autoencoder.network import Restorer, enlarged
 from afterimage.reconstructors.autoencoder.row import AutoencoderRow
+from afterimage.reconstructors.autoencoder.tone import Blind, Light
 
 TILE = 512
 MARGIN = 64
@@ -20,10 +21,17 @@ MARGIN = 64
 
 
 class Restoring(Reconstructor):
-    """Restores frames: brought to 1/factor of the wanted size, filtered, through the network, to the wanted size."""
+    """Restores frames: brought to 1/factor of the wanted size, filtered, through the network, to the wanted size.
 
-    def __init__(self, network: Restorer, row: AutoencoderRow, device: torch.device):
+    Attributes:
+        brightness: of rows that set the light of a frame: how far towards what they would make of it; 0 keeps that of
+            the frame.
+        strength: how far from the frame, in the light that it is given, to what is restored of it.
+    """
+
+    def __init__(self, network: Restorer | Blind, row: AutoencoderRow, device: torch.device):
         self.network, self.row, self.device = network, row, device
+        self.brightness, self.strength = 1.0, 1.0
 
     def __call__(self, given: Frames) -> Reconstruction:
         size, factor = given.size, self.row.factor
@@ -38,6 +46,7 @@ class Restoring(Reconstructor):
         count, height, width, _ = frames.shape
         times = self.row.factor
         result = np.empty((count, times * height, times * width, 3), np.uint8)
+        light = self._light(frames)
         high, wide = _side(height), _side(width)
         for top in range(0, height, high):
             for left in range(0, width, wide):
@@ -51,7 +60,8 @@ class Restoring(Reconstructor):
                 ]
                 place = np.s_[times * top : times * (top + high), times * left : times * (left + wide)]
                 for rows in self._batches(count, window.shape[1] * window.shape[2]):
-                    result[rows][(slice(None), *place)] = self._through(window[rows])[kept]
+                    seen = None if light is None else light.of(torch.arange(count, device=self.device)[rows])
+                    result[rows][(slice(None), *place)] = self._through(window[rows], seen)[kept]
         return result
 
     def _batches(self, count: int, pixels: int) -> Iterator[slice]:
@@ -60,10 +70,26 @@ class Restoring(Reconstructor):
         for start in range(0, count, step):
             yield slice(start, start + step)
 
-    def _through(self, frames: Uint8) -> Uint8:
+    def _light(self, frames: Uint8) -> Light | None:
+        """What is to be seen in whole frames, one at a time: they may be large."""
+        if not isinstance(self.network, Blind):
+            return None
+        with torch.inference_mode():
+            seen = [self.network.tone(images.to_tensor(frame[None]).to(self.device)) for frame in frames]
+            return Light(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
+
+    def _through(self, frames: Uint8, light: Light | None) -> Uint8:
         with torch.inference_mode():
             batch = images.to_tensor(frames).to(self.device).contiguous(memory_format=torch.channels_last)
-            return images.to_uint8(self.network(batch))
+            if light is None or not isinstance(self.network, Blind):
+                found, given = self.network(batch), batch
+            else:
+                found, given = self.network.restore(batch, light), light.toned(batch)
+            if self.strength != 1:
+                found = torch.lerp(enlarged(given, found), found, self.strength)
+            if light is not None and self.brightness != 1:
+                found = torch.lerp(light.undone(found), found, self.brightness)
+            return images.to_uint8(found)
 
 
 def _side(length: int) -> int:

@@ -1,8 +1,8 @@
 """Rows of the kind `autoencoder`."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from afterimage.observations.frames.filters import FilterName
 from afterimage.reconstructors import ReconstructorRow
@@ -13,7 +13,8 @@ class AutoencoderRow(ReconstructorRow):
     """A row of the kind `autoencoder`: what it trains on, and what is trained."""
 
     levels: list[str]
-    """The levels that it trains on, each image on one of them by chance; none: the seed's protocol."""
+    """The levels that it trains on, each image on one of them by chance (more often on one that is listed twice); none:
+    the seed's protocol."""
     filters: list[FilterName]
     """What an input goes through before the network (under the seed's protocol the target too)."""
     arch: Literal["lenet", "skip", "nafnet"]
@@ -22,10 +23,32 @@ class AutoencoderRow(ReconstructorRow):
     fold: Literal[1, 2, 4]
     factor: Literal[1, 2, 4]
     """How many times larger than its input the network's result is; the frames are brought to 1/factor first."""
-    loss: Literal["mse", "l1", "charbonnier"]
+    output: Literal["linear", "sigmoid"]
+    """What `lenet` ends in; the seed's ends in a sigmoid. The others add to their input."""
+    loss: Literal["mse", "rmse", "l1", "charbonnier"]
+    """`rmse` is the mean of the roots of each image's error: bad and good frames count alike."""
+    tone: bool
+    """Whether one part looks at the whole frame and answers with a tone curve, so that the network restores the rest
+    only: for frames in any light, see `tone.py`."""
+    crop: int | None = Field(gt=0)
+    """Side in px of the crops of each image that the network trains on, two of each; null: the images."""
     flips: bool
     """Whether half of the training images are mirrored."""
     training: TrainingRow
+
+    @model_validator(mode="after")
+    def _sigmoid_of_lenet(self) -> Self:
+        if self.output == "sigmoid" and self.arch != "lenet":
+            raise ValueError(f"output: sigmoid is for arch: lenet; {self.arch} adds to its input, expected linear")
+        return self
+
+    @model_validator(mode="after")
+    def _light_of_frames(self) -> Self:
+        if self.tone and (self.arch == "lenet" or self.filters or not self.levels):
+            raise ValueError("tone: true is for rows with levels and without filters, and arch: skip or nafnet")
+        if self.crop and self.crop % (self.factor * self.fold):
+            raise ValueError(f"crop: {self.crop} is no multiple of factor * fold, {self.factor * self.fold}")
+        return self
 
     @property
     def together(self) -> int:

@@ -1,0 +1,80 @@
+"""Write the tables of docs/restoration.md from results that are committed: `python docs/results.py`.
+
+`presets/results/real/` holds what a run of the preset `real` measured, as its stages wrote it: `<row>/<case>/
+intervals.json` and `<row>/provenance.json`, the params.yaml and dvc.lock of the run, and its models. `python
+docs/results.py PROJECT` takes them from the project where it ran.
+"""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/restoration.md"
+RUN = ROOT / "presets/results/real"
+TABLE = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
+LUMA = ("psnr_y", "ssim_y")
+DIGITS = {"psnr": 2, "psnr_tone": 2, "psnr_y": 2}
+
+
+def means(row: str, case: str) -> dict[str, float]:
+    """The means of a row, or of a baseline of an observation, by metric."""
+    data = json.loads((RUN / row / case / "intervals.json").read_text(encoding="utf-8"))
+    return {name: found["mean"] for name, found in data["metrics"].items()}
+
+
+def table(row: str, observation: str) -> str:
+    """Each level of an observation: the row beside the baseline that is best by each metric."""
+    levels = json.loads((RUN / row / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    plain = json.loads((RUN / observation / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    levels = list(dict.fromkeys(case.partition("/")[0] for case in plain)) if len(levels) < 2 else levels
+    names = [name for name in (*SHOWN, *LUMA) if name in means(observation, plain[0])]
+    heads = {"psnr": "PSNR", "psnr_tone": "after tone", "ssim": "SSIM", "ssim_tone": "after tone"}
+    heads |= {"psnr_y": "PSNR of luma", "ssim_y": "SSIM of luma"}
+    lines = [f"| | {' | '.join(heads[name] for name in names)} |", f"| --- |{' ---: |' * len(names)}"]
+    for level in levels:
+        own = means(row, level if (RUN / row / level / "intervals.json").is_file() else "test")
+        rivals = {case.partition("/")[2]: means(observation, case) for case in plain if case.startswith(f"{level}/")}
+        best = {name: max(rivals, key=lambda rival: rivals[rival][name]) for name in names}
+        shown = [
+            (
+                f"**{own[name]:.{DIGITS.get(name, 3)}f}**"
+                if own[name] > rivals[best[name]][name]
+                else f"{own[name]:.{DIGITS.get(name, 3)}f}"
+            )
+            for name in names
+        ]
+        lines.append(f"| {level}: `{row}` | {' | '.join(shown)} |")
+        plainly = [f"{rivals['bicubic'][name]:.{DIGITS.get(name, 3)}f}" for name in names]
+        lines.append(f"| as it is (bicubic) | {' | '.join(plainly)} |")
+        beside = [f"{rivals[best[name]][name]:.{DIGITS.get(name, 3)}f} `{best[name]}`" for name in names]
+        lines.append(f"| the best baseline | {' | '.join(beside)} |")
+    return "\n".join(lines)
+
+
+def written(text: str) -> str:
+    """The page with its tables as the results are."""
+    return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3])}{found[4]}", text)
+
+
+def take(project: Path) -> None:
+    """Put what a run of the preset measured in a project in the place of what is committed."""
+    shutil.rmtree(RUN, ignore_errors=True)
+    for path in sorted((project / "reports/measured").rglob("*.json")):
+        if path.name in ("intervals.json", "provenance.json"):
+            out = RUN / path.relative_to(project / "reports/measured")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out)
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copyfile(project / name, RUN / name)
+    for model in sorted((project / "data/models").glob("*/card.json")):
+        shutil.copytree(model.parent, RUN / "models" / model.parent.name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        take(Path(sys.argv[1]))
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,52 @@
+"""A trained row on other images than those that it was trained beside: what it is worth on what it never saw.
+
+Nothing is trained or searched here. The row stands among `searches`, with those that start from the model of another.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from afterimage import reconstructors
+from afterimage.core.errors import ParamsError
+from afterimage.reconstructors import Kind, Reconstructor, ReconstructorRow
+
+if TYPE_CHECKING:
+    from afterimage.observations import Stored
+    from afterimage.training.models import Model
+
+
+class TransferRow(ReconstructorRow):
+    """A row of the kind `transfer`."""
+
+    decoder: str
+    """The row that was trained."""
+    batch: int = 8
+    """Images that are rebuilt at once."""
+
+    @property
+    def together(self) -> int:
+        return self.batch
+
+
+class Transfers(Kind):
+    observes = "frames"
+    Row = TransferRow
+
+    def learner(self, row: TransferRow, stored: "Stored") -> None:
+        return None
+
+    def load(self, model: "Model") -> Mapping[str, Reconstructor]:
+        """Raises:
+        ParamsError: the row that was trained observes something else.
+        WeightsError: it is not trained.
+        """
+        row = TransferRow.model_validate(model.settings)
+        loaded = reconstructors.load(model.project, row.decoder)
+        if loaded.row.observes != row.observes:
+            raise ParamsError(
+                f"{row.decoder} observes {loaded.row.observes}, expected one that observes {row.observes}"
+            )
+        return loaded.reconstructors
+
+
+KIND = Transfers()
