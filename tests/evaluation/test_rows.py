@@ -178,7 +178,7 @@ def test_a_row_of_frames_has_a_case_for_each_level(
     way = type("Way", (Reconstructor,), {"__call__": lambda self, given: restore(given)})
     evaluate(data, row("frames", levels=levels, filters=["gamma"]), {"": way()}, places, lpips)
     assert list(metrics(places)) == sorted(LEVELS)
-    assert set(metrics(places)["mild"]) == {"psnr", "ssim", "mse", "lpips_untrained"}
+    assert set(metrics(places)["mild"]) == {"psnr", "psnr_tone", "ssim", "mse", "lpips_untrained"}
     assert known.kinds == {"Frames"}
     beside = {path.name for path in places.measured.iterdir() if path.is_file()}
     assert beside == {"provenance.json", "subgroups.csv", "steps.csv" if levels else "protocol.json"}

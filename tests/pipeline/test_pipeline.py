@@ -181,7 +181,7 @@ def test_an_edited_value_makes_the_rows_that_use_it_stale(
     ("file", "expected"),
     [
         ("reconstructors/decoder/learner.py", {*of("train evaluate", DECODERS), SEARCH}),
-        ("reconstructors/pixelrnn/blocks.py", of("train evaluate", ("small-pixelrnn",))),
+        ("reconstructors/pixelrnn/blocks.py", {*of("train evaluate", ("small-pixelrnn",)), SEARCH}),
         ("reconstructors/inversion/descent.py", {SEARCH}),
         ("training/loop.py", {*of("train evaluate", TRAINED), SEARCH}),
         ("evaluation/metrics.py", {*of("evaluate", TRAINED), *of("baseline", OBSERVATIONS), SEARCH, "report"}),

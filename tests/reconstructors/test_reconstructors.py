@@ -55,7 +55,7 @@ def test_an_unknown_kind_names_those_there_are(name: Any) -> None:
         reconstructors.kind_of({"kind": name})
     assert str(caught.value) == (
         f"there is no kind of reconstructor `{name}`; there are autoencoder, decoder, external, inversion, pix2pix, "
-        "pixelrnn"
+        "pixelrnn, transfer"
     )
 
 
