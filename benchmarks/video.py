@@ -1,8 +1,8 @@
 """Restoring a clip against the bare network: `python -m benchmarks video`.
 
-Ours: `video.restore` from a file to a file: decoding, tiles, the flicker before and after, encoding, joining. The
-limit: the network of the same row on the same frames, decoded and in memory, whole and one at a time, which is fastest
-without a GPU. It needs the rows to be trained.
+Ours: `video.restore` from a file to a file: decoding, tiles, flow, mixing, encoding, joining. The limit: the network of
+the same row on the same frames, decoded and in memory, whole and one at a time, which is fastest without a GPU. It
+needs the rows to be trained. `python -m benchmarks.flicker CLIP` measures what mixing does.
 
 Peak memory is that of a process for a short clip and for one ten times as long: `python -m benchmarks.video FRAMES
 FOLDER`. Its restorer is a filter, so that no network hides what the clip takes.
@@ -21,7 +21,7 @@ from afterimage.datasets import sources
 from benchmarks.measuring import Line, in_turn, ratio
 from benchmarks.memory import most_held
 
-ROWS = ("photos-nafnet", "photos-lenet")
+ROWS = ("photos-nafnet", "photos-seed")
 SIZE = (640, 360)
 FRAMES = 48
 ROUNDS = 5
@@ -55,7 +55,7 @@ def speed(name: str, clip: Path, out: Path) -> Line:
     try:
         row = apply.load(Path(), name)
     except WeightsError as error:
-        return Line(what, "the bare network", None, "of its frames/s", 0.8, False, str(error))
+        return Line(what, "the bare network", None, "of its frames/s", 0.9, False, str(error))
     restoring = row.reconstructor
     frames = np.stack([frame.pixels for frame in reading.frames(reading.probe(clip), [])])
 
@@ -72,7 +72,7 @@ def speed(name: str, clip: Path, out: Path) -> Line:
     found = ratio(pairs)
     rate = FRAMES * len(pairs) / sum(mine for _, mine in pairs)
     note = f"{found.spread}; {rate:.3g} frames/s"
-    return Line(what, "the bare network", found.median, "of its frames/s", 0.8, False, note)
+    return Line(what, "the bare network", found.median, "of its frames/s", 0.9, False, note)
 
 
 def make_clip(path: Path, count: int, size: tuple[int, int]) -> Path:

@@ -92,8 +92,6 @@ def test_faces_are_asked_for_in_each_input(project: Path) -> None:
         assert f"afterimage: {name}: no face found" in error
     code, said, _ = ask("a.png", "--faces", "--no-face", "keep")
     assert (code, said) == (0, "a.png: 1 image -> a-mine.png; no face found in 1 of 1: kept as it is\n")
-    code, _, error = ask("a.png", "--smooth", "0.5", "-o", "c.png")
-    assert (code, error) == (1, "afterimage: a.png: smoothing over time needs a clip\n")
 
 
 def test_faces_are_found_by_a_file(project: Path) -> None:

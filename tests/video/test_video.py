@@ -78,9 +78,9 @@ def test_side_by_side(tmp_path: Path) -> None:
 def test_smoothing_lowers_flicker_and_leaves_motion_alone(tmp_path: Path) -> None:
     frames = scene(20)
     path = clip(tmp_path / "in.mp4", frames)
-    words = restore(path, tmp_path / "plain.mp4").words
+    words = restore(path, tmp_path / "plain.mp4", smooth=0).words
     assert "flicker" in words
-    restore(path, tmp_path / "smooth.mp4", smooth=0.8)
+    restore(path, tmp_path / "smooth.mp4")
     plain, smooth = (decoded(tmp_path / name)[1].astype(float) for name in ("plain.mp4", "smooth.mp4"))
     still = np.s_[1:, 36:, :]  # below the way of the square
     assert abs(np.diff(smooth[still], axis=0)).mean() < 0.6 * abs(np.diff(plain[still], axis=0)).mean()
@@ -93,7 +93,7 @@ import sys, time
 from pathlib import Path
 from afterimage import video
 def slow(frames):
-    time.sleep(0.02)
+    time.sleep(0.06)
     return frames // 2
 settings = video.Settings(smooth=0.5)
 video.restore(Path(sys.argv[1]), Path(sys.argv[2]), slow, {"row": "mine"}, settings)

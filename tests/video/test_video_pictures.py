@@ -141,7 +141,6 @@ def test_what_cannot_be_restored_is_named(tmp_path: Path) -> None:
         (tmp_path / "empty", "out", {}, "empty: no images in this folder"),
         (broken, "out.png", {}, "broken.jpg: damaged image"),
         (root / "0.png", "out.mp4", {}, r"out\.mp4: an image is written as \.bmp, .*found \.mp4"),
-        (root / "0.png", "out.png", {"smooth": 0.5}, "smoothing over time needs a clip"),
         (root, "in/out", {}, "the output would lie in the input"),
         (root / "0.png", "in", {"overwrite": True}, "in: a folder, expected the name of the other kind"),
         (root, "file", {"overwrite": True}, "file: a file, expected the name of the other kind"),

@@ -86,9 +86,10 @@ def row(kind: str, section: str | None = None) -> Callable[[F], F]:
     return click.argument("row", shell_complete=complete)
 
 
-def inputs(name: str = "INPUT") -> Callable[[F], F]:
+def inputs(name: str = "INPUT", required: bool = True) -> Callable[[F], F]:
     """The argument INPUT...: files and folders."""
-    return click.argument("paths", metavar=f"{name}...", nargs=-1, required=True, type=click.Path(path_type=Path))
+    metavar = f"{name}..." if required else f"[{name}]..."
+    return click.argument("paths", metavar=metavar, nargs=-1, required=required, type=click.Path(path_type=Path))
 
 
 def require(folder: Path, name: str, kind: str) -> str:

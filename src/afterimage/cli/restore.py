@@ -1,5 +1,8 @@
-"""`afterimage restore`: images and clips of a bad camera, restored."""
+"""`afterimage restore`: images, clips and streams of a bad camera, restored."""
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -7,10 +10,11 @@ import click
 
 from afterimage.cli import inputs, options
 from afterimage.cli.inputs import CommandError, Once
+from afterimage.cli.options import UsageError
 
 if TYPE_CHECKING:
     from afterimage.apply.frames import Applied
-    from afterimage.video import Outcome
+    from afterimage.video import Outcome, Settings
 
 
 class Brightness(click.ParamType):
@@ -35,7 +39,7 @@ CLIP = ".mkv"
 
 @click.command("restore")
 @options.row("frames")
-@options.inputs()
+@options.inputs(required=False)
 @click.option(
     "--brightness",
     type=Brightness(),
@@ -63,10 +67,11 @@ CLIP = ".mkv"
 @click.option(
     "--smooth",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    help="For clips: how much of the frame before is mixed in where nothing moves. Default: 0, off.",
+    help="For clips: how much of the frame before is mixed in, along motion. Default: 0.8; 0 is off.",
 )
 @click.option("--side-by-side", is_flag=True, help="Write the input and the result beside each other.")
+@click.option("--stream", metavar="ADDRESS", help="Instead of INPUT a camera: rtsp://..., or http://... with JPEGs.")
+@click.option("--frames", type=click.IntRange(min=1), help="With --stream: end after so many. Default: at Ctrl-C.")
 @options.common
 def command(
     row: str,
@@ -76,8 +81,10 @@ def command(
     faces: bool,
     face_detector: Path | None,
     no_face: Any,
-    smooth: float,
+    smooth: float | None,
     side_by_side: bool,
+    stream: str | None,
+    frames: int | None,
     out: Path | None,
     overwrite: bool,
     quiet: bool,
@@ -88,14 +95,19 @@ def command(
 
     A clip keeps its sound, its times and its size. Given once more after an interruption, the command goes on with the
     clip or folder that it was at.
+
+    --stream restores what a camera sends, until Ctrl-C, and writes it to --out. Nothing else opens a network.
     """
     from afterimage import video
 
+    _check_source(paths, stream, frames, out)
     options.require(project, row, "frames")
-    found = inputs.items(paths, row, out, overwrite, _extension)  # no output is there that may not be replaced
-    targets = {item.source: item.target for item in found}
     settings = video.Settings(
-        faces or face_detector is not None, no_face, smooth, side_by_side, str(face_detector or "")
+        faces or face_detector is not None,
+        no_face,
+        video.SMOOTH if smooth is None else smooth,
+        side_by_side,
+        str(face_detector or ""),
     )
 
     def load() -> "Applied":
@@ -105,6 +117,11 @@ def command(
         return applied.adjusted(brightness, strength)
 
     model = Once(load)
+    if stream is not None and out is not None:
+        _camera(stream, out, model, settings, frames, overwrite, quiet)
+        return
+    found = inputs.items(paths, row, out, overwrite, _extension)  # no output is there that may not be replaced
+    targets = {item.source: item.target for item in found}
     broken: list[Path] = []
 
     def work(path: Path) -> str:
@@ -119,7 +136,7 @@ def command(
             inputs.fault(path, fault)
         if done.faults:
             broken.append(path)
-        return _said(path, target, done)
+        return _said(str(path), target, done, "image" if path.is_dir() or done.units == 1 else "frame")
 
     try:
         with options.progress(quiet):
@@ -128,6 +145,68 @@ def command(
         raise CommandError("interrupted; the same command goes on") from None
     if broken:
         raise CommandError(f"{', '.join(map(str, broken))}: not all of it could be read as it should be")
+
+
+def _check_source(paths: tuple[Path, ...], stream: str | None, frames: int | None, out: Path | None) -> None:
+    """Raise UsageError unless there are inputs, none of them an address, or one camera and where its clip goes."""
+    from afterimage.video import live
+
+    for path in paths:
+        if live.is_address(str(path)) and not path.exists():
+            raise UsageError(f"{live.shown(str(path))}: an address; --stream ADDRESS reads a camera")
+    if bool(paths) == (stream is not None):
+        raise UsageError("expected INPUTs, or --stream with an address")
+    if stream is not None and out is None:
+        raise UsageError("--stream needs --out, the file to write")
+    if stream is None and frames is not None:
+        raise UsageError("--frames goes with --stream")
+
+
+def _camera(
+    address: str,
+    out: Path,
+    model: "Once[Applied]",
+    settings: "Settings",
+    frames: int | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Restore what a camera sends; the first Ctrl-C, or SIGTERM, ends it well."""
+    from afterimage import video
+    from afterimage.video import live, writing
+
+    if not overwrite:
+        inputs.require_free([out])
+    writing.form_of(out)
+    feed = live.Feed(address, lambda line: click.echo(f"afterimage: {line}", err=True))
+    applied = model()
+    with options.progress(quiet), _ended_by_signals(feed.stop):
+        done = video.stream(feed, out, applied.frames, settings, frames, overwrite)
+    if not quiet:
+        click.echo(_said(feed.name, out, done))
+    if done.faults:
+        raise CommandError(f"{feed.name}: {done.faults[0]}")
+
+
+@contextmanager
+def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Within the block the first SIGINT or SIGTERM calls `stop`; the next does what it always does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(*_: object) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def end(*_: object) -> None:
+        restore()
+        stop()
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _extension(source: Path) -> str:
@@ -141,7 +220,6 @@ def _extension(source: Path) -> str:
     return source.suffix if source.suffix.lower() in writing.FORMATS else CLIP
 
 
-def _said(path: Path, target: Path, done: "Outcome") -> str:
-    unit = "image" if path.is_dir() or done.units == 1 else "frame"
+def _said(source: str, target: Path, done: "Outcome", unit: str = "frame") -> str:
     plural = "" if done.units == 1 else "s"
-    return f"{path}: {done.units} {unit}{plural} -> {target}{f'; {done.words}' if done.words else ''}"
+    return f"{source}: {done.units} {unit}{plural} -> {target}{f'; {done.words}' if done.words else ''}"

@@ -3,26 +3,31 @@
     pictures.py   an image, or a folder of images
     clips.py      a clip: decode, restore, encode, join, go on after an interruption
     reading.py    a clip's properties and its frames
+    live.py       a camera on the network
     writing.py    pieces of a clip, and the clip that they make with the sound of the first
     regions.py    where the restorer looks: at whole frames, or at faces
     faces.py      faces in a frame, and the same faces from frame to frame
-    steady.py     smoothing over time, and the flicker before and after
+    steady.py     smoothing along motion, and the flicker before and after
     work.py       what is unfinished, beside the output
 
-`restore` in this module picks the first or the second by what it is given.
+`restore` in this module picks the first or the second by what it is given; `stream` takes what a camera sends.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from afterimage.core.errors import ImageError, VideoError
 from afterimage.core.images import Uint8, open_header
 from afterimage.core.outputs import sha256
 
+if TYPE_CHECKING:
+    from afterimage.video.live import Feed
+
 Restore = Callable[[Uint8], Uint8]
 """8-bit RGB frames `[N, H, W, 3]` to as many of the same size, whatever that is. It takes large ones in tiles."""
 NoFace = Literal["whole", "keep", "stop"]
+SMOOTH = 0.8
 NO_FACE: tuple[NoFace, ...] = get_args(NoFace)
 
 
@@ -33,8 +38,8 @@ class Settings(NamedTuple):
     """Restore faces only, and leave the rest as it is."""
     no_face: NoFace = "whole"
     """Where none is found: restore the whole frame, keep it as it is, or stop."""
-    smooth: float = 0.0
-    """How much of the frame before is mixed into one where nothing moves: 0 to below 1. For clips."""
+    smooth: float = SMOOTH
+    """How much of the frame before, moved to where things are now, is mixed into one: 0 to below 1. For clips."""
     side_by_side: bool = False
     """Write the input beside what became of it."""
     detector: str = ""
@@ -75,21 +80,34 @@ def restore(
     Raises:
         VideoError: `path` cannot be read as any of these, or `out` cannot be written.
     """
-    from afterimage.video import clips, faces, pictures
+    from afterimage.video import clips, pictures
 
-    if not 0 <= settings.smooth < 1:
-        raise VideoError(f"smooth {settings.smooth:g}: expected 0 (off) to below 1")
+    _check(settings)
     if not path.exists():
         raise VideoError(f"{path}: there is no such file or folder")
     _check_out(path, out, overwrite)
     if settings.detector:
-        faces.check(settings.detector)
         about = {**about, "detector": sha256(Path(settings.detector))}
     if path.is_dir():
         return pictures.folder(path, out, restorer, about, settings, overwrite, ending)
     if is_picture(path):
         return pictures.single(path, out, restorer, settings)
     return clips.restore(path, out, restorer, about, settings)
+
+
+def stream(
+    feed: "Feed", out: Path, restorer: Restore, settings: Settings, count: int | None = None, overwrite: bool = False
+) -> Outcome:
+    """Restore what a camera sends, until `feed.stop()`, its end, or so many frames.
+
+    Raises:
+        VideoError: nothing came, or `out` cannot be written.
+    """
+    from afterimage.video import clips
+
+    _check(settings)
+    _check_free(out, overwrite)
+    return clips.stream(feed, out, restorer, settings, count)
 
 
 def is_picture(path: Path) -> bool:
@@ -115,5 +133,21 @@ def _check_out(path: Path, out: Path, overwrite: bool) -> None:
         return
     if out.is_dir() != path.is_dir():
         raise VideoError(f"{out}: {'a folder' if out.is_dir() else 'a file'}, expected the name of the other kind")
-    if not overwrite and out.is_file():
+    if out.is_file():
+        _check_free(out, overwrite)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if out.is_dir():
+        raise VideoError(f"{out}: a folder, expected the name of a file")
+    if not overwrite and out.exists():
         raise VideoError(f"{out}: this output is there already; --overwrite replaces it")
+
+
+def _check(settings: Settings) -> None:
+    from afterimage.video import faces
+
+    if not 0 <= settings.smooth < 1:
+        raise VideoError(f"smooth {settings.smooth:g}: expected 0 (off) to below 1")
+    if settings.detector:
+        faces.check(settings.detector)

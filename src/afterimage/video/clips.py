@@ -1,4 +1,4 @@
-"""Restoring a clip: decoded, restored and encoded at once, each in a thread of its own, in bounded memory.
+"""Restoring a clip: decoded, restored, steadied and encoded at once, each in its own thread, in bounded memory.
 
 The restored clip is made in pieces of `PIECE` frames, which lie in the work folder until all are there. Beside them
 lies the state that the next piece goes on from, so that an interrupted run ends with the frames of one that was not.
@@ -17,6 +17,7 @@ from afterimage.core import engine, outputs
 from afterimage.core.errors import VideoError
 from afterimage.video import Outcome, Restore, Settings, reading, regions, steady, work, writing
 from afterimage.video.faces import Face, Faces
+from afterimage.video.live import Feed
 from afterimage.video.reading import Clip, Frame
 
 TOGETHER = 4
@@ -82,24 +83,58 @@ def restore(path: Path, out: Path, restorer: Restore, about: dict[str, Any], set
     return Outcome(progress.frames, _words(progress, settings), faults)
 
 
+def stream(feed: Feed, out: Path, restorer: Restore, settings: Settings, count: int | None) -> Outcome:
+    """Restore what a camera sends until the feed ends, or so many frames; whatever ends it, the clip is whole.
+
+    Raises:
+        VideoError: nothing came, or `out` cannot hold what comes of it.
+    """
+    form = writing.form_of(out)
+    progress = Progress()
+    try:
+        clip = feed.connect()
+        width = clip.width * (2 if settings.side_by_side else 1)
+        restored = _ahead(_restored(_ahead(feed.frames(clip, count)), clip, restorer, settings, progress))
+        with outputs.file(out) as partial, writing.piece(partial, clip, width, clip.height, form) as encode:
+            for each in engine.progress(restored, f"restore {feed.name}", count, "frame"):
+                encode(each.frame)
+                progress = each.after
+            if not progress.frames:
+                raise VideoError(f"{feed.name}: stopped before its first frame")
+    finally:
+        feed.stop()  # or those who wait for a frame would wait on
+    words = [_words(progress, settings)] if progress.frames > 1 else []
+    if feed.dropped:
+        words.append(f"{feed.dropped} frames dropped: the camera is faster")
+    return Outcome(progress.frames, "; ".join(words), [feed.fault] if feed.fault else [])
+
+
 def _restored(
     frames: Iterator[Frame], clip: Clip, restorer: Restore, settings: Settings, done: Progress
 ) -> Generator[Restored, None, None]:
-    while together := list(islice(frames, TOGETHER)):
-        try:
-            looked = regions.apply(restorer, np.stack([frame.pixels for frame in together]), settings, done.faces)
-        except VideoError as error:
-            seconds = float(together[0].time * clip.time_base)
-            raise VideoError(f"{clip.path}: at {seconds:.3f} s: {error}") from None
+    for together, looked in _ahead(_looked(frames, clip, restorer, settings, done.faces), 2):
         done = done._replace(faces=looked.faces)
         for (time, source), result in zip(together, looked.frames, strict=True):
-            state = steady.follow(done.state, source, result, settings.smooth)
+            state = steady.follow(done.state, source, result, settings.smooth, settings.faces)
             done = done._replace(frames=done.frames + 1, faceless=done.faceless + (not looked.found), state=state)
             picture = np.hstack([source, state.result]) if settings.side_by_side else state.result
             yield Restored(Frame(time, picture), done)
 
 
-def _ahead(items: Generator[Thing, None, None]) -> Iterator[Thing]:
+def _looked(
+    frames: Iterator[Frame], clip: Clip, restorer: Restore, settings: Settings, faces: Faces | None
+) -> Generator[tuple[list[Frame], regions.Looked], None, None]:
+    while together := list(islice(frames, TOGETHER)):
+        try:
+            looked = regions.apply(restorer, np.stack([frame.pixels for frame in together]), settings, faces)
+        except VideoError as error:
+            seconds = float(together[0].time * clip.time_base)
+            raise VideoError(f"{clip.path}: at {seconds:.3f} s: {error}") from None
+        faces = looked.faces
+        yield together, looked
+
+
+def _ahead(items: Generator[Thing, None, None], count: int = AHEAD) -> Iterator[Thing]:
     """Draw items in a thread of their own, a few before they are taken; what it raises is raised here."""
 
     def draw() -> list[Thing]:
@@ -107,7 +142,7 @@ def _ahead(items: Generator[Thing, None, None]) -> Iterator[Thing]:
 
     pool = ThreadPoolExecutor(1)
     try:
-        waiting = deque(pool.submit(draw) for _ in range(AHEAD))
+        waiting = deque(pool.submit(draw) for _ in range(count))
         while drawn := waiting.popleft().result():
             waiting.append(pool.submit(draw))
             yield drawn[0]
@@ -150,8 +185,8 @@ def _words(progress: Progress, settings: Settings) -> str:
     sums = progress.state.sums if progress.state else steady.Sums()
     if flicker := sums.flicker():
         before, after = flicker
-        share = sums.still / sums.pixels
-        words.append(f"flicker {before:.2f} -> {after:.2f} levels where nothing moves ({share:.0%} of the picture)")
+        share = sums.agreeing / sums.pixels
+        words.append(f"flicker {before:.2f} -> {after:.2f} levels along motion ({share:.0%} of the picture)")
     if progress.faceless:
         fate = {"whole": "restored whole", "keep": "kept as they are"}[settings.no_face]
         words.append(f"no face found in {progress.faceless} of {progress.frames} frames: {fate}")

@@ -28,7 +28,6 @@ def single(path: Path, out: Path, restorer: Restore, settings: Settings) -> Outc
         files.form_of(out)
     except ImageError as error:
         raise VideoError(str(error)) from None
-    _still(path, settings)
     try:
         image = images.decode(path.read_bytes())
         result, found = _restored(image, restorer, settings)
@@ -57,7 +56,6 @@ def folder(
         VideoError: there are none, two would get one name, one is there already, or a face is missing where the
             settings ask for one.
     """
-    _still(path, settings)
     names = paths.chosen(folders.walk(path, paths.EXTENSIONS), None)
     if not names:
         raise VideoError(f"{path}: no images in this folder (looked for {', '.join(paths.EXTENSIONS)})")
@@ -97,11 +95,6 @@ def _restored(image: Image.Image, restorer: Restore, settings: Settings) -> tupl
     frames = np.asarray(image)[None]
     result, found, _ = regions.apply(restorer, frames, settings)
     return (np.concatenate([frames, result], axis=2) if settings.side_by_side else result)[0], found
-
-
-def _still(path: Path, settings: Settings) -> None:
-    if settings.smooth:
-        raise VideoError(f"{path}: smoothing over time needs a clip")
 
 
 def _targets(names: Sequence[str], ending: str) -> dict[str, str]:

@@ -7,7 +7,7 @@
 """
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, MutableSequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +23,7 @@ from afterimage.datasets.sources.video import bounded, pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 OPTIONS = {"protocol_whitelist": "none"}  # a playlist that calls itself a clip reaches no other file and no network
 SHORT = Fraction(1, 2)
@@ -95,26 +96,14 @@ def probe(path: Path | Memory) -> Clip:
             if not container.streams.video:
                 raise VideoError(f"{path}: no video in this file")
             track = container.streams.video[0]
-            first = next(_decoded(container, []), None)
+            first = next(decoded(container, []), None)
             if first is None:
                 raise VideoError(f"{path}: no frames in this file")
             bounded(first.width, first.height)
-            turned = round(first.rotation / 90) % 2 == 1
-            rate = track.average_rate or track.guessed_rate or Fraction(25)
+            clip = described(path, track, first)
             seconds = _seconds(container)
-            aspect = track.sample_aspect_ratio or Fraction(1)
-            return Clip(
-                path,
-                width=first.height if turned else first.width,
-                height=first.width if turned else first.height,
-                rate=rate,
-                time_base=track.time_base or 1 / rate,
-                seconds=seconds,
-                frames=track.frames or (round(seconds * rate) if seconds else None),
-                aspect=1 / aspect if turned else aspect,
-                space=int(first.colorspace),
-                primaries=int(track.codec_context.color_primaries),
-                transfer=int(track.codec_context.color_trc),
+            return clip._replace(
+                seconds=seconds, frames=track.frames or (round(seconds * clip.rate) if seconds else None)
             )
     except EOFError:  # a header with nothing after it
         raise VideoError(f"{path}: no frames in this file") from None
@@ -123,6 +112,26 @@ def probe(path: Path | Memory) -> Clip:
         raise VideoError(f"{path}: cannot be read as a clip: {reason}") from None
     except ImageError as error:
         raise VideoError(f"{path}: {error}") from None
+
+
+def described(path: Path | Memory, track: "VideoStream", first: av.VideoFrame) -> Clip:
+    """What a clip is like by its track and its first frame; how long it is is left open."""
+    turned = _turned(first)
+    rate = track.average_rate or track.guessed_rate or Fraction(25)
+    aspect = track.sample_aspect_ratio or Fraction(1)
+    return Clip(
+        path,
+        width=first.height if turned else first.width,
+        height=first.width if turned else first.height,
+        rate=rate,
+        time_base=track.time_base or 1 / rate,
+        seconds=None,
+        frames=None,
+        aspect=1 / aspect if turned else aspect,
+        space=int(first.colorspace),
+        primaries=int(track.codec_context.color_primaries),
+        transfer=int(track.codec_context.color_trc),
+    )
 
 
 def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, None, None]:
@@ -138,20 +147,15 @@ def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, Non
     try:
         with opened(clip.path) as container:
             container.streams.video[0].thread_type = "AUTO"
-            for frame in _decoded(container, dropped):
+            for frame in decoded(container, dropped):
                 time = frame.pts if frame.pts is not None else last + step if count else 0
                 time = max(time, last + 1) if count else time
                 first = time if first is None else first
                 count, last = count + 1, time
                 bounded(frame.width, frame.height)
-                turned = round(frame.rotation / 90) % 2 == 1
-                size = (clip.height, clip.width) if turned else (clip.width, clip.height)
-                other = (frame.width, frame.height) != size
-                resized += other
+                resized += not _fits(frame, clip)
                 if count > skip:
-                    if other:
-                        frame = frame.reformat(width=size[0], height=size[1], interpolation="BICUBIC")
-                    yield Frame(time, pixels(frame))
+                    yield Frame(time, fitted(frame, clip))
     except (FFmpegError, OSError, ValueError, ImageError) as error:
         faults.append(f"breaks off after {count} frames: {getattr(error, 'strerror', None) or error}")
     else:
@@ -165,7 +169,24 @@ def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, Non
         faults.append(f"{resized} frames of other sizes were brought to {clip.width} x {clip.height} px, the first's")
 
 
-def _decoded(container: "InputContainer", dropped: list[str]) -> Iterator[av.VideoFrame]:
+def fitted(frame: av.VideoFrame, clip: Clip) -> Uint8:
+    """A frame upright, brought to the size of the first."""
+    if not _fits(frame, clip):
+        width, height = (clip.height, clip.width) if _turned(frame) else (clip.width, clip.height)
+        frame = frame.reformat(width=width, height=height, interpolation="BICUBIC")
+    return pixels(frame)
+
+
+def _fits(frame: av.VideoFrame, clip: Clip) -> bool:
+    size = (frame.height, frame.width) if _turned(frame) else (frame.width, frame.height)
+    return size == (clip.width, clip.height)
+
+
+def _turned(frame: av.VideoFrame) -> bool:
+    return round(frame.rotation / 90) % 2 == 1
+
+
+def decoded(container: "InputContainer", dropped: MutableSequence[str]) -> Iterator[av.VideoFrame]:
     """The frames of the first video track, without packets that the decoder refuses."""
     for packet in container.demux(container.streams.video[0]):
         try:

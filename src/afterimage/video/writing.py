@@ -36,13 +36,16 @@ SPACES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: C
 
 
 @contextmanager
-def piece(out: Path | BinaryIO, clip: Clip, width: int, height: int) -> Iterator[Callable[[Frame], None]]:
+def piece(
+    out: Path | BinaryIO, clip: Clip, width: int, height: int, form: str = "mp4"
+) -> Iterator[Callable[[Frame], None]]:
     """Yield what encodes the next frame of a piece, `width` x `height` px.
 
     An odd side grows by a pixel, which H.264 needs.
 
     Args:
         out: a file, or a stream that can seek.
+        form: FFmpeg's name of the format.
 
     Raises:
         VideoError: the encoder does not take them.
@@ -50,7 +53,7 @@ def piece(out: Path | BinaryIO, clip: Clip, width: int, height: int) -> Iterator
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
     start: int | None = None
     try:
-        with av.open(str(out) if isinstance(out, Path) else out, "w", format="mp4") as container:
+        with av.open(_place(out) if isinstance(out, Path) else out, "w", format=form) as container:
             track = container.add_stream("libx264", rate=clip.rate, options=dict(ENCODER))
             track.width, track.height, track.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             context = track.codec_context
@@ -125,8 +128,8 @@ def join(pieces: Sequence[tuple[Path, int]], clip: Clip, out: Path, form: str) -
     try:
         with (
             opened(clip.path) as source,
-            av.open(str(pieces[0][0])) as first,
-            av.open(str(out), "w", format=form, options=options) as target,
+            av.open(_place(pieces[0][0])) as first,
+            av.open(_place(out), "w", format=form, options=options) as target,
         ):
             video = target.add_stream_from_template(first.streams.video[0])
             video.codec_context.framerate = clip.rate
@@ -146,7 +149,7 @@ def _video(
 ) -> Iterator[tuple[Fraction, "av.Packet"]]:
     """The packets of the pieces with their times in the whole clip, in seconds."""
     for path, start in pieces:
-        with av.open(str(path)) as container:
+        with av.open(_place(path)) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.pts is None or packet.dts is None:  # the end of the piece
                     continue
@@ -173,6 +176,11 @@ def _sound(
             yield last, packet
     except (FFmpegError, OSError) as error:
         faults.append(f"its sound breaks off after {float(last):.3f} s: {getattr(error, 'strerror', None) or error}")
+
+
+def _place(path: Path) -> str:
+    """A path that FFmpeg takes for no address, whatever the name is."""
+    return str(path.absolute())
 
 
 def _even(pixels: Uint8) -> Uint8:
