@@ -1,6 +1,6 @@
 """Write the tables of docs/restoration.md from results that are committed: `python docs/results.py`.
 
-`presets/results/real/` holds what a run of the preset `real` measured, as its stages wrote it: `<row>/<case>/
+`reports/measured/` holds those of the default run, and `presets/results/real/` what a run of the preset `real` measured, as its stages wrote it: `<row>/<case>/
 intervals.json` and `<row>/provenance.json`, the params.yaml and dvc.lock of the run, and its models. `python
 docs/results.py PROJECT` takes them from the project where it ran.
 """
@@ -11,6 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/restoration.md"
 RUN = ROOT / "presets/results/real"
@@ -20,23 +22,28 @@ LUMA = ("psnr_y", "ssim_y")
 DIGITS = {"psnr": 2, "psnr_tone": 2, "psnr_y": 2}
 
 
+def measured(row: str) -> Path:
+    """What was measured of a row, or of the baselines of an observation, by the preset or else by the default run."""
+    return RUN / row if (RUN / row).is_dir() else ROOT / "reports/measured" / row
+
+
 def means(row: str, case: str) -> dict[str, float]:
     """The means of a row, or of a baseline of an observation, by metric."""
-    data = json.loads((RUN / row / case / "intervals.json").read_text(encoding="utf-8"))
+    data = json.loads((measured(row) / case / "intervals.json").read_text(encoding="utf-8"))
     return {name: found["mean"] for name, found in data["metrics"].items()}
 
 
 def table(row: str, observation: str) -> str:
     """Each level of an observation: the row beside the baseline that is best by each metric."""
-    levels = json.loads((RUN / row / "provenance.json").read_text(encoding="utf-8"))["cases"]
-    plain = json.loads((RUN / observation / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    levels = json.loads((measured(row) / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    plain = json.loads((measured(observation) / "provenance.json").read_text(encoding="utf-8"))["cases"]
     levels = list(dict.fromkeys(case.partition("/")[0] for case in plain)) if len(levels) < 2 else levels
     names = [name for name in (*SHOWN, *LUMA) if name in means(observation, plain[0])]
     heads = {"psnr": "PSNR", "psnr_tone": "after tone", "ssim": "SSIM", "ssim_tone": "after tone"}
     heads |= {"psnr_y": "PSNR of luma", "ssim_y": "SSIM of luma"}
     lines = [f"| | {' | '.join(heads[name] for name in names)} |", f"| --- |{' ---: |' * len(names)}"]
     for level in levels:
-        own = means(row, level if (RUN / row / level / "intervals.json").is_file() else "test")
+        own = means(row, level if (measured(row) / level / "intervals.json").is_file() else "test")
         rivals = {case.partition("/")[2]: means(observation, case) for case in plain if case.startswith(f"{level}/")}
         best = {name: max(rivals, key=lambda rival: rivals[rival][name]) for name in names}
         shown = [
@@ -68,10 +75,21 @@ def take(project: Path) -> None:
             out = RUN / path.relative_to(project / "reports/measured")
             out.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out)
-    for name in ("params.yaml", "dvc.lock"):
-        shutil.copyfile(project / name, RUN / name)
+    shutil.copyfile(project / "params.yaml", RUN / "params.yaml")
+    _lock(project, RUN / "dvc.lock")
     for model in sorted((project / "data/models").glob("*/card.json")):
         shutil.copytree(model.parent, RUN / "models" / model.parent.name)
+
+
+def _lock(project: Path, out: Path) -> None:
+    """The run's dvc.lock without the stages of rows that its params.yaml does not have."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
+    sections = yaml.load(project / "params.yaml").values()
+    rows = {name for section in sections if isinstance(section, dict) for name in section}
+    lock = yaml.load(project / "dvc.lock")
+    lock["stages"] = {name: stage for name, stage in lock["stages"].items() if name.partition("@")[2] in rows}
+    yaml.dump(lock, out)
 
 
 if __name__ == "__main__":

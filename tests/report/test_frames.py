@@ -70,16 +70,18 @@ def test_levels_stand_against_methods(project: report.Project, tmp_path: Path) -
     assert mild["steps"] == "low light, noise"
     assert [line["values"][0]["mean"] for line in mild["rows"]] == ["30.00", "15.00", "21.00"]
     assert [line["gain"]["mean"] for line in bad["rows"]] == ["−2.00", "−8.00", "−4.00"]
-    assert list(bad["rows"][0]["losses"]) == ["gamma_nlm"]
+    assert list(bad["rows"][2]["losses"]) == ["gamma_nlm"]
+    assert [line["claimed"] for line in bad["rows"]] == [False, False, True]
     assert [any(line["best"]) for line in mild["baselines"]] == [False, True]
     assert (mild["best"]["label"], mild["best"]["loses"]) == ("strong", False)
-    assert (bad["best"]["label"], bad["best"]["loses"]) == ("strong", True)
+    assert (bad["best"]["label"], bad["best"]["loses"]) == ("toy", True)
 
 
 def test_the_page_says_what_holds(project: report.Project) -> None:
     report.write(project, Path("reports"))
     assert "strong beats every baseline in PSNR, as it is and after tone, and in SSIM at: mild." in text()
-    assert "bad: No row beats the best baseline, gamma_nlm : the best row, strong , is 2.00 dB below it" in text()
+    assert "bad: No row beats the best baseline, gamma_nlm : the best row, toy , is 4.00 dB below it" in text()
+    assert "strong nafnet, medium 432\u202f100 parameters Not trained on such frames 18.00" in text()
     assert "The identity answers that without any error" in text()
     assert "strong nafnet, medium 432\u202f100 parameters" in text()
     assert "Loses to gamma_nlm in PSNR, SSIM" in text()
@@ -87,8 +89,25 @@ def test_the_page_says_what_holds(project: report.Project) -> None:
     assert "mild low light 6 12.00 0.500 25.00 0.800" in text()
     assert "brightness: dark 3 30.00 0.500 18.00 0.500" in text()
     overview = text().partition("What this run was")[0]
-    assert re.search(r"cctv/mild strong 30\.00 .* gamma_nlm 20\.00 .* better cctv/bad strong", overview)
+    assert re.search(r"cctv/mild strong 30\.00 .* gamma_nlm 20\.00 .* better cctv/bad toy", overview)
     assert "loses to gamma_nlm" in overview
+
+
+def test_only_rows_that_were_trained_on_a_level_are_judged_there(project: report.Project) -> None:
+    sections = report.Project.plain(Path("params.yaml"))
+    rows = {name: each for name, each in sections["reconstructors"].items() if name != "toy"}
+    rows["elsewhere"] = {**row(), "kind": "transfer", "decoder": "strong"}
+    levels = report.Project(**{**sections, "reconstructors": rows}).of("frames")
+    assert [[each.is_for(level) for level in LEVELS] for each in levels] == [[True, False], [False, False], [True, False]]
+    measured.params(
+        observations=sections["observations"],
+        reconstructors={"strong": row(levels=["mild"]), "seed": row(levels=[])},
+        baselines=sections["baselines"],
+    )
+    report.write(report.Project.read(Path("params.yaml")), Path("reports"))
+    assert "at every level that a row was trained on: mild." in text()
+    assert "bad: no row was trained on such frames." in text()
+    assert "cctv/bad" not in text().partition("What this run was")[0]
 
 
 def test_figures_are_those_that_the_page_shows(project: report.Project, monkeypatch: pytest.MonkeyPatch) -> None:

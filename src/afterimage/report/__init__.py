@@ -68,7 +68,8 @@ def _rows(project: Project) -> list[Any]:
 def _overview(project: Project, kind: str) -> list[dict[str, Any]]:
     """For each observation of a kind, or part of one, the best row beside the best baseline.
 
-    Of rows that were measured on different images those with the most count.
+    Of rows that were measured on different images those with the most count, and at a level of damage those that were
+    trained on it.
     """
     settings: dict[str, list[shared.Line]] = {}
     for sheet in shared.sheets(project.of(kind)):
@@ -81,7 +82,8 @@ def _overview(project: Project, kind: str) -> list[dict[str, Any]]:
         first = lines[0]
         level = first.case.partition("/")[0] if first.row.levels else ""
         rivals = project.rivals(first.result, first.row.observation, level)
-        if best := shared.best_line(lines, rivals, project, MAIN[kind]):
+        made_for = [line for line in lines if not level or line.row.is_for(level)]
+        if best := shared.best_line(made_for, rivals, project, MAIN[kind]):
             found.append({"kind": kind, "setting": setting, "images": len(first.result.images), **best})
     return found
 

@@ -61,8 +61,10 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
     levels = {level: shared.lines(rows, level) for level in project.levels(name) if level in there}
     rivals = {level: project.rivals(first, name, level) for level in levels}
     names = shared.shown([line.result for line in shared.lines(rows)])
-    damaged = {level: lines for level, lines in levels.items() if not _unharmed(rivals[level])}
-    best, wins = _best(damaged or levels, rivals)
+    unharmed = [level for level in levels if _unharmed(rivals[level])]
+    claimed = {level: [line for line in lines if line.row.is_for(level)] for level, lines in levels.items()}
+    judged = {level: lines for level, lines in claimed.items() if lines and level not in unharmed}
+    best, wins = _best(rows, judged, rivals)
     grid = shared.fresh(folder, f"frames-{name}")
     images = _grid(grid, dataset, levels, rivals)
     stepping = max(rows, key=lambda row: (_file(row, "steps.csv").is_file(), row is best, _mean(row)))
@@ -82,16 +84,18 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
                 ),
                 "rows": [_line(project, line, rivals[level], names) for line in lines],
                 "baselines": shared.plain(rivals[level], names),
-                "unharmed": level not in damaged,
-                "best": shared.best_line(lines, rivals[level], project, MAIN[KIND]),
-                "tone": shared.best_line(lines, rivals[level], project, TONE),
+                "unharmed": level in unharmed,
+                "best": shared.best_line(
+                    lines if level in unharmed else claimed[level], rivals[level], project, MAIN[KIND]
+                ),
+                "tone": shared.best_line(claimed[level], rivals[level], project, TONE),
             }
             for level, lines in levels.items()
         ],
         "people": next((found for line in shared.lines(rows) if (found := _people(line.result))), None),
         "best": best.name,
         "wins": wins,
-        "damaged": len(damaged),
+        "judged": len(judged),
         "compared": any(rivals.values()),
         "steps": read_csv(steps) if steps.is_file() else [],
         "stepping": stepping.name,
@@ -131,16 +135,19 @@ def _mean(row: Reconstructor) -> float:
 
 
 def _best(
-    levels: Mapping[str, Sequence[Line]], rivals: Mapping[str, Sequence[Baseline]]
+    rows: Sequence[Reconstructor], levels: Mapping[str, Sequence[Line]], rivals: Mapping[str, Sequence[Baseline]]
 ) -> tuple[Reconstructor, list[str]]:
-    """The row that beats all baselines at the most levels, and these; of several the one with the best PSNR."""
+    """The row that beats all baselines at the most levels, and these; of several the one with the best PSNR.
+
+    Args:
+        levels: for each the lines of the rows that were trained on it.
+    """
     wins: dict[str, list[str]] = {}
-    rows = {line.row.name: line.row for lines in levels.values() for line in lines}
     for level, lines in levels.items():
         for line in lines:
             if rivals[level] and not shared.losses(line.result, rivals[level], JUDGED):
                 wins.setdefault(line.row.name, []).append(level)
-    best = max(rows.values(), key=lambda row: (len(wins.get(row.name, [])), _mean(row)))
+    best = max(rows, key=lambda row: (len(wins.get(row.name, [])), _mean(row)))
     return best, wins.get(best.name, [])
 
 
@@ -149,6 +156,7 @@ def _line(project: Project, line: Line, rivals: Sequence[Baseline], names: Seque
         **shared.about(line),
         "values": shared.cells(line.result, names),
         "gain": shared.gain_on_the_best(line.result, rivals, project),
+        "claimed": line.row.is_for(_level(line)),
         "losses": shared.losses(line.result, rivals, names),
     }
 

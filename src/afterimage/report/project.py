@@ -73,10 +73,12 @@ class Rows:
 
     @cached_property
     def _all(self) -> list["Reconstructor"]:
-        return [
-            Reconstructor(name, row, name not in self.searched, tuple(self.levels(row_of(row["observation"]))))
-            for name, row in self.reconstructors.items()
-        ]
+        found = []
+        for name, row in self.reconstructors.items():
+            trained = self.reconstructors.get(row.get("decoder") or name, row)
+            levels = tuple(self.levels(row_of(row["observation"])))
+            found.append(Reconstructor(name, row, name not in self.searched, levels, trained.get("levels")))
+        return found
 
     def levels(self, observation: str) -> list[str]:
         """The levels of damage of an observation; none where it has but one case."""
@@ -136,6 +138,9 @@ class Reconstructor:
     row: Values
     trained: bool
     levels: tuple[str, ...] = ()
+    """Those that it is measured at."""
+    trained_on: Sequence[str] | None = None
+    """The levels that it, or the row whose model it takes, was trained on; None where there is no such choice."""
 
     @property
     def observation(self) -> str:
@@ -170,6 +175,10 @@ class Reconstructor:
         """A line an epoch; none where nothing was trained."""
         path = self.model / "curves.csv"
         return read_csv(path) if self.trained and path.is_file() else []
+
+    def is_for(self, level: str) -> bool:
+        """Whether it was made for a level; at others it is measured, too, but nobody claims that it is of use."""
+        return self.trained_on is None or level in self.trained_on
 
     @property
     def words(self) -> str:
