@@ -1,8 +1,8 @@
 """Write the tables of docs/restoration.md from results that are committed: `python docs/results.py`.
 
-`reports/measured/` holds those of the default run, and `presets/results/real/` what a run of the preset `real` measured, as its stages wrote it: `<row>/<case>/
-intervals.json` and `<row>/provenance.json`, the params.yaml and dvc.lock of the run, and its models. `python
-docs/results.py PROJECT` takes them from the project where it ran.
+`reports/measured/` holds those of the default run, and `presets/results/real/` what a run of the preset `real` left,
+as its stages wrote it: `<row>/<case>/intervals.json` and `<row>/provenance.json`, the params.yaml and dvc.lock of the
+run, and its models. `python docs/results.py PROJECT` takes them from the project where it ran.
 """
 
 import json

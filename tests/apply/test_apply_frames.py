@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pictures
 import pytest
+import torch
 import toys
 
 from afterimage import apply
 from afterimage.apply import frames
 from afterimage.apply.frames import Applied
 from afterimage.core.errors import ParamsError
+from afterimage.observations.frames import Frames
+from afterimage.reconstructors import Reconstruction
 
 
 @pytest.fixture
@@ -50,6 +53,24 @@ def test_a_row_is_held_back_without_changing_it(applied: Applied, toy: toys.Nega
     weaker = applied.adjusted(1.0, 0.5)
     assert (weaker.reconstructor.strength, applied.reconstructor.strength) == (0.5, 1.0)  # type: ignore[attr-defined]
     assert weaker.about == {**applied.about, "strength": 0.5}
+
+
+def test_super_resolution_enlarges_where_it_is_asked_to(applied: Applied, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParamsError, match="mine: this row does not enlarge; rows with `factor: 2` or 4 do"):
+        applied.enlarging()
+    seen = []
+
+    def white(given: Frames) -> Reconstruction:
+        seen.append(given.frames[0].shape)
+        return Reconstruction(torch.ones(len(given.frames), 3, *given.size))
+
+    monkeypatch.setattr(applied, "card", {"settings": {"factor": 2}})
+    monkeypatch.setattr(applied, "reconstructor", white)
+    assert applied(pictures.noise(61, 45)).size == (61, 45)
+    larger = applied.enlarging()
+    assert larger(pictures.noise(61, 45)).size == (122, 90)
+    assert seen == [(45, 61, 3)] * 2
+    assert larger.about == {**applied.about, "times": 2}
 
 
 def test_what_tells_models_apart(applied: Applied, tmp_path: Path) -> None:

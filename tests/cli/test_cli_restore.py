@@ -109,6 +109,17 @@ def test_faces_are_found_by_a_file(project: Path) -> None:
     assert code == 1 and "other.onnx: OpenCV cannot detect faces with this file; expected YuNet as ONNX" in error
 
 
+def test_enlarging_is_for_images(project: Path) -> None:
+    pictures.folder(Path(), {"a.png": pictures.png(61, 45)})
+    ask = toys.caller("restore", "mine", project)
+    code, _, error = ask("a.png", "--enlarge")
+    assert (code, error) == (1, "afterimage: mine: this row does not enlarge; rows with `factor: 2` or 4 do\n")
+    code, _, error = ask(clip(Path("in.mkv"), scene(5)), "--enlarge")
+    assert (code, error) == (1, "afterimage: in.mkv: no image; --enlarge is for images\n")
+    code, _, error = ask("a.png", "--enlarge", "--faces")
+    assert code == 1 and "--enlarge is for whole images, without --faces" in error
+
+
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [

@@ -1,6 +1,7 @@
 """The page Restore: a bad photograph or clip, or a good one made bad, restored by each method."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +27,14 @@ TITLES = {
 }
 GIVEN = "given"
 Records = list[dict[str, Any]]
+
+
+class Amounts(NamedTuple):
+    """How much of what a row would do is done."""
+
+    brightness: float = 1.0
+    strength: float = 1.0
+    enlarge: bool = False
 
 
 class Method(NamedTuple):
@@ -69,7 +78,8 @@ def _photograph() -> None:
     first = [title for title, method in methods.items() if method.trained or method.name == "exposure_nlm"]
     titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restore-methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
-    amounts = _amounts() if any(method.trained for method in chosen.values()) else (1.0, 1.0)
+    trained = [method.name for method in chosen.values() if method.trained]
+    amounts = _amounts(not spoil and _can_enlarge(picture.image, trained)) if trained else Amounts()
     found: dict[str, models.Made] = {}
     bar = st.empty()
     for number, (title, method) in enumerate(chosen.items()):
@@ -97,8 +107,13 @@ def _live() -> None:
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
 
-def _amounts() -> tuple[float, float]:
-    """How much of what a row would do is done: to the light, and of the rest."""
+def _can_enlarge(image: Image.Image, rows: Sequence[str]) -> bool:
+    """Whether one of the rows makes images larger, and this one not too large."""
+    factors = [int(models.usable(KIND)[row].card.get("settings", {}).get("factor", 1)) for row in rows]
+    return 1 < max(factors) <= (safety.MAX_PIXELS / (image.width * image.height)) ** 0.5
+
+
+def _amounts(can_enlarge: bool) -> Amounts:
     left, right = st.columns(2)
     brightness = left.slider(
         "Brightness",
@@ -110,16 +125,17 @@ def _amounts() -> tuple[float, float]:
         help="0 keeps the picture's; 1 is as the row finds it right.",
     )
     strength = right.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help="How much of the damage is mended.")
-    return brightness, strength
+    enlarge = can_enlarge and st.toggle("Enlarge, by rows of super-resolution", key="enlarge")
+    return Amounts(brightness, strength, enlarge)
 
 
-def _adjusted(image: Image.Image, amounts: tuple[float, float], applied: "Applied") -> Image.Image:
-    """A picture by a row; rows that leave the light alone have no brightness to set."""
-    brightness, strength = amounts
-    return applied.adjusted(brightness if applied.sets_light else 1.0, strength)(image)
+def _adjusted(image: Image.Image, amounts: Amounts, applied: "Applied") -> Image.Image:
+    """A picture by a row; rows that leave the light alone have no brightness to set, and most do not enlarge."""
+    adjusted = applied.adjusted(amounts.brightness if applied.sets_light else 1.0, amounts.strength)
+    return (adjusted.enlarging() if amounts.enlarge and applied.factor > 1 else adjusted)(image)
 
 
-def _restored(method: Method, image: Image.Image, amounts: tuple[float, float] = (1.0, 1.0)) -> models.Made:
+def _restored(method: Method, image: Image.Image, amounts: Amounts = Amounts()) -> models.Made:  # noqa: B008
     if method.trained:
         return models.load(method.name).run(partial(_adjusted, image, amounts))
     from afterimage.evaluation.baselines import frames as baselines
@@ -178,7 +194,10 @@ def _results(picture: Picture, given: models.Made, found: dict[str, models.Made]
     if looked == GIVEN:
         widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
     else:
-        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, given.value)
+        beside = given.value
+        if beside.size != found[looked].value.size:
+            beside = beside.resize(found[looked].value.size, Image.Resampling.BICUBIC)
+        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, beside)
 
 
 def _notes(picture: Picture, made: models.Made, measured: bool) -> list[str]:

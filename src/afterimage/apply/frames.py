@@ -26,12 +26,15 @@ class Applied:
     def __init__(self, name: str, loaded: "Loaded", reconstructor: "Reconstructor", device: "devices.Name"):
         self.name, self.card, self.reconstructor = name, loaded.card, reconstructor
         self._folder, self._changes = loaded.folder, dict[str, float]()
+        self.times = 1
 
     @property
     def about(self) -> dict[str, Any]:
         """What tells this model from others, as JSON: work that another one began is not gone on with."""
         files = sorted(path for path in self._folder.glob("*") if path.suffix in (".json", ".safetensors"))
-        return {"row": self.name, "files": {path.name: outputs.sha256(path) for path in files}, **self._changes}
+        enlarged = {"times": self.times} if self.times > 1 else {}
+        files_found = {path.name: outputs.sha256(path) for path in files}
+        return {"row": self.name, "files": files_found, **self._changes, **enlarged}
 
     @property
     def sets_light(self) -> bool:
@@ -61,17 +64,36 @@ class Applied:
             setattr(found.reconstructor, name, value)
         return found
 
+    @property
+    def factor(self) -> int:
+        """How many times larger than what it sees the row's answer is."""
+        return int(self.card.get("settings", {}).get("factor", 1))
+
+    def enlarging(self) -> "Applied":
+        """The same row, whose answers are `factor` times as high and wide as the frames, which it sees as they are.
+
+        Otherwise they keep the frames' size, and a row of super-resolution sees them reduced by that factor.
+
+        Raises:
+            ParamsError: it is no row of super-resolution.
+        """
+        if self.factor == 1:
+            raise ParamsError(f"{self.name}: this row does not enlarge; rows with `factor: 2` or 4 do")
+        found = copy(self)
+        found.times = self.factor
+        return found
+
     def __call__(self, image: Image.Image) -> Image.Image:
-        """An RGB image restored; the size stays."""
+        """An RGB image restored."""
         return Image.fromarray(self.frames(np.asarray(image)[None])[0])
 
     def frames(self, frames: Uint8) -> Uint8:
-        """Frames `[N, H, W, 3]` of one size restored, 8-bit; the size stays."""
+        """Frames `[N, H, W, 3]` of one size restored, 8-bit; `times` as large."""
         from afterimage.observations.frames import Frames
 
-        count, height, width, _ = frames.shape
+        count, height, width = len(frames), self.times * frames.shape[1], self.times * frames.shape[2]
         step = max(1, TOGETHER // (height * width))
-        result = np.empty_like(frames)
+        result = np.empty((count, height, width, 3), np.uint8)
         for start in range(0, count, step):
             some = frames[start : start + step]
             keys = [str(start + place) for place in range(len(some))]

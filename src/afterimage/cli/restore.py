@@ -11,6 +11,7 @@ import click
 from afterimage.cli import inputs, options
 from afterimage.cli.inputs import CommandError, Once
 from afterimage.cli.options import UsageError
+from afterimage.core.errors import VideoError
 
 if TYPE_CHECKING:
     from afterimage.apply.frames import Applied
@@ -52,6 +53,7 @@ CLIP = ".mkv"
     default=1.0,
     help="How much is restored: 0 gives the input in its light, 1 (default) all that the row restores.",
 )
+@click.option("--enlarge", is_flag=True, help="Images as many times larger as the row's `factor` says.")
 @click.option("--faces", is_flag=True, help="Restore faces only; the rest stays as it is.")
 @click.option(
     "--face-detector",
@@ -78,6 +80,7 @@ def command(
     paths: tuple[Path, ...],
     brightness: float,
     strength: float,
+    enlarge: bool,
     faces: bool,
     face_detector: Path | None,
     no_face: Any,
@@ -101,6 +104,8 @@ def command(
     from afterimage import video
 
     _check_source(paths, stream, frames, out)
+    if enlarge and (faces or face_detector or side_by_side or stream):
+        raise UsageError("--enlarge is for whole images, without --faces, --side-by-side and --stream")
     options.require(project, row, "frames")
     settings = video.Settings(
         faces or face_detector is not None,
@@ -114,7 +119,8 @@ def command(
         from afterimage import apply
 
         applied: Applied = apply.load(project, row, device)
-        return applied.adjusted(brightness, strength)
+        adjusted = applied.adjusted(brightness, strength)
+        return adjusted.enlarging() if enlarge else adjusted
 
     model = Once(load)
     if stream is not None and out is not None:
@@ -129,6 +135,8 @@ def command(
         if not path.is_dir():
             target = targets[path]
             path.open("rb").close()  # before the model is loaded
+            if enlarge and not video.is_picture(path):
+                raise VideoError(f"{path}: no image; --enlarge is for images")
         applied = model()
         ending = inputs.ending(row)
         done = video.restore(path, target, applied.frames, applied.about, settings, overwrite=True, ending=ending)
