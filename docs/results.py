@@ -19,6 +19,7 @@ RUN = ROOT / "presets/results/real"
 TABLE = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
+SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches")
 DIGITS = {"psnr": 2, "psnr_tone": 2, "psnr_y": 2}
 
 
@@ -85,8 +86,8 @@ def _lock(project: Path, out: Path) -> None:
     """The run's dvc.lock without the stages of rows that its params.yaml does not have."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
-    sections = yaml.load(project / "params.yaml").values()
-    rows = {name for section in sections if isinstance(section, dict) for name in section}
+    params = yaml.load(project / "params.yaml")
+    rows = {name for section in SECTIONS for name in params.get(section) or {}}
     lock = yaml.load(project / "dvc.lock")
     lock["stages"] = {name: stage for name, stage in lock["stages"].items() if name.partition("@")[2] in rows}
     yaml.dump(lock, out)

@@ -33,8 +33,8 @@ CROPS = 2
 LEAST = 1e-5
 """A mean squared error, 50 dB: less is not worth the room that a network has."""
 LEAST_LIGHT = 3e-4
-"""The same for light, 35 dB. It is a logarithm that falls here, so frames that nothing happened to cost most, and with
-a lower floor hold every curve at the identity for half of the training."""
+"""The same where light is to be found, 35 dB. It is a logarithm that falls here, so frames that nothing happened to
+cost most, and with a lower floor hold every curve at the identity for half of the training."""
 LIGHTING = 1 / 3
 """The weight of the light beside the errors of the images."""
 TELLING = 0.1
@@ -209,9 +209,9 @@ class AutoencoderLearner(Learner):
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         image = self._through(batch).clamp(0, 1)
         mse = _each(image, batch["images"])
-        log_mse = torch.log10(mse.clamp_min(LEAST))
         # Decides which state is best, since PSNR is what is reported; the mean error itself is that of a few images
-        return {"mse": mse, "log_mse": log_mse, "psnr": -10 * log_mse}
+        log_mse = torch.log10(mse.clamp_min(LEAST_LIGHT if self.row.tone else LEAST))
+        return {"mse": mse, "log_mse": log_mse, "psnr": -10 * torch.log10(mse.clamp_min(LEAST))}
 
     def _through(self, batch: Batch) -> Tensor:
         return self.network(batch["inputs"].contiguous(memory_format=torch.channels_last))

@@ -21,6 +21,10 @@ CODE = 8
 """Numbers that the network which restores is told of a frame."""
 THUMBNAIL, BINS, SCALES = 48, 32, 3
 WIDTH = 128
+GRAIN, LOUD = 16, 8.0
+"""Channels of what is seen of noise and blur, and how much louder than the image differences are shown."""
+CLOSE = 512
+"""Noise and blur are looked at in the middle of a frame, so many px a side, which bounds the memory."""
 FLOOR = 1e-4
 SLOPE = 0.1
 
@@ -77,7 +81,11 @@ class Tone(nn.Module):
         for inside, outside in ((6, 16), (16, 32), (32, 32)):
             layers += [nn.Conv2d(inside, outside, 3, 2, 1), nn.LeakyReLU(SLOPE)]
         self.thumbnail = nn.Sequential(*layers)
-        seen = 32 * (THUMBNAIL // 8) ** 2 + BINS + 18 * SCALES + 9
+        layers = []
+        for inside, outside in ((6, GRAIN), (GRAIN, GRAIN), (GRAIN, GRAIN)):
+            layers += [nn.Conv2d(inside, outside, 3, 2, 1), nn.LeakyReLU(SLOPE)]
+        self.grain = nn.Sequential(*layers)
+        seen = 32 * (THUMBNAIL // 8) ** 2 + 3 * GRAIN + BINS + 18 * SCALES + 9
         self.trunk = nn.Sequential(
             nn.Linear(seen, WIDTH), nn.LeakyReLU(SLOPE), nn.Linear(WIDTH, WIDTH), nn.LeakyReLU(SLOPE)
         )
@@ -92,10 +100,21 @@ class Tone(nn.Module):
             frames = frames.float()
             small = F.interpolate(frames, size=(THUMBNAIL, THUMBNAIL), mode="area")
             thumbnail = self.thumbnail(torch.cat([small, sqrt(small)], dim=1)).flatten(1)
-            x = self.trunk(torch.cat([thumbnail, _histogram(frames), _statistics(frames)], dim=1))
+            parts = [thumbnail, self._grain(frames), _histogram(frames), _statistics(frames)]
+            x = self.trunk(torch.cat(parts, dim=1))
             logs, confidence, start = self.curve(x).split([PIECES, 1, 1], dim=1)
             slopes = torch.exp(torch.sigmoid(confidence) * logs.clamp(-4, 4))
             return Light(slopes, start / 10, self.code(x), self.damage(x)[:, 0] - 3)
+
+    def _grain(self, frames: Tensor) -> Tensor:
+        """What noise, blur and compression look like, on the whole and where there is least and most of it: noise is
+        seen on what is flat, blur at edges."""
+        top, left = (max(0, side - CLOSE) // 2 for side in frames.shape[-2:])
+        near = frames[..., top : top + CLOSE, left : left + CLOSE]
+        rest = near - F.avg_pool2d(F.pad(near, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        x = self.grain(torch.cat([LOUD * rest, near], dim=1))
+        x = F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False) if min(x.shape[-2:]) > 3 else x
+        return torch.cat([x.mean((2, 3)), x.amin((2, 3)), x.amax((2, 3))], dim=1)
 
 
 class Blind(nn.Module):
