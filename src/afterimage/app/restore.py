@@ -108,9 +108,14 @@ def _live() -> None:
 
 
 def _can_enlarge(image: Image.Image, rows: Sequence[str]) -> bool:
-    """Whether one of the rows makes images larger, and this one not too large."""
-    factors = [int(models.usable(KIND)[row].card.get("settings", {}).get("factor", 1)) for row in rows]
-    return 1 < max(factors) <= (safety.MAX_PIXELS / (image.width * image.height)) ** 0.5
+    """Whether one of the rows makes images larger, and this one not larger than an upload may be."""
+    usable = models.usable(KIND)
+    factors = [int(usable[row].card.get("settings", {}).get("factor", 1)) for row in rows]
+    return any(factor > 1 and _fits(image, factor) for factor in factors)
+
+
+def _fits(image: Image.Image, factor: int) -> bool:
+    return image.width * image.height * factor**2 <= safety.MAX_PIXELS
 
 
 def _amounts(can_enlarge: bool) -> Amounts:
@@ -132,7 +137,8 @@ def _amounts(can_enlarge: bool) -> Amounts:
 def _adjusted(image: Image.Image, amounts: Amounts, applied: "Applied") -> Image.Image:
     """A picture by a row; rows that leave the light alone have no brightness to set, and most do not enlarge."""
     adjusted = applied.adjusted(amounts.brightness if applied.sets_light else 1.0, amounts.strength)
-    return (adjusted.enlarging() if amounts.enlarge and applied.factor > 1 else adjusted)(image)
+    larger = amounts.enlarge and applied.factor > 1 and _fits(image, applied.factor)
+    return (adjusted.enlarging() if larger else adjusted)(image)
 
 
 def _restored(method: Method, image: Image.Image, amounts: Amounts = Amounts()) -> models.Made:  # noqa: B008

@@ -32,9 +32,8 @@ class Applied:
     def about(self) -> dict[str, Any]:
         """What tells this model from others, as JSON: work that another one began is not gone on with."""
         files = sorted(path for path in self._folder.glob("*") if path.suffix in (".json", ".safetensors"))
-        enlarged = {"times": self.times} if self.times > 1 else {}
-        files_found = {path.name: outputs.sha256(path) for path in files}
-        return {"row": self.name, "files": files_found, **self._changes, **enlarged}
+        changes = {**self._changes, **({"times": self.times} if self.times > 1 else {})}
+        return {"row": self.name, "files": {path.name: outputs.sha256(path) for path in files}, **changes}
 
     @property
     def sets_light(self) -> bool:
