@@ -90,6 +90,19 @@ def test_training_learns_and_gives_the_same_bytes_twice(data, tmp_path):
     assert curves["val_psnr"] == pytest.approx(-10 * curves["val_log_mse"], rel=1e-4)
 
 
+def test_a_row_trains_on_crops_with_and_without_light(data):
+    seen = []
+    for changes in ({"factor": 2}, {"tone": True}):
+        mine = row(crop=16, **changes)
+        learner = AutoencoderLearner(mine, rows.stored(mine, data / "frames", data / layout.shards("mine")))
+        network = learner.network.restorer if mine.tone else learner.network
+        network.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+        batch = learner.train.__getitems__([(0, 0), (0, 1)])
+        losses = learner.step(batch, lambda loss, optimizer: loss.backward())
+        assert all(torch.isfinite(loss) for loss in losses.values())
+    assert seen == [(4, 3, 8, 8), (4, 3, 16, 16)], "two crops of each image, at the size of the input"
+
+
 def test_the_card_says_what_is_needed_to_use_the_model(data, tmp_path):
     model = rows.trained(row(), data / "frames", data / layout.shards("mine"), tmp_path)
     card = json.loads((model / "card.json").read_text())

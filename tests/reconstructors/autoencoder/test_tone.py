@@ -16,7 +16,7 @@ from afterimage.reconstructors.autoencoder import KIND
 from afterimage.reconstructors.autoencoder.tone import CODE, PIECES, Blind, Light, Tone
 
 DARK = {"dark": [{"step": "low_light", "gamma": [1.0, 1.0], "exposure": [0.4, 0.5]}]}
-BLIND = {"tone": True, "arch": "nafnet", "levels": ["dark"], "loss": "rmse", "crop": 16}
+BLIND = {"tone": True, "arch": "nafnet", "levels": ["dark"], "loss": "log_mse", "crop": 16}
 
 
 def seen(count: int = 2) -> Light:
@@ -45,6 +45,15 @@ def test_a_curve_rises_is_the_same_for_all_pixels_and_can_be_undone():
     torch.testing.assert_close(light.of(torch.tensor([1])).toned(ramp[:1]), found[1:])
 
 
+def test_a_curve_that_hardly_moves_a_frame_is_not_applied():
+    light = seen()._replace(slopes=torch.tensor([1.01, 0.5])[:, None].repeat(1, PIECES), start=torch.zeros(2, 1))
+    frames = torch.rand(2, 3, 9, 7)
+    settled = light.settled(frames)
+    torch.testing.assert_close(settled.toned(frames)[0], frames[0])
+    assert torch.equal(settled.toned(frames)[1], light.toned(frames)[1])
+    assert torch.equal(settled.code, light.code)
+
+
 def test_what_is_seen_tells_noise_from_none():
     tone = Tone()
     plain = torch.full((1, 3, 64, 64), 0.5)
@@ -65,7 +74,7 @@ def data(tmp_path_factory):
 
 def test_the_light_is_learned(data):
     curves = np.genfromtxt(data / layout.model("mine") / "curves.csv", delimiter=",", names=True)
-    assert {"train_rmse", "train_light", "train_damage"} <= set(curves.dtype.names)
+    assert {"train_log_mse", "train_light", "train_damage"} <= set(curves.dtype.names)
     assert curves["train_light"][-1] < curves["train_light"][0] - 0.02
     assert curves["val_psnr"].max() > curves["val_psnr"][0] + 1
 

@@ -23,7 +23,7 @@ from afterimage.observations.frames.filters import FilterName, filtered, fitted
 from afterimage.observations.frames.store import Level, Stored
 from afterimage.reconstructors.autoencoder.network import Restorer, enlarged
 from afterimage.reconstructors.autoencoder.row import AutoencoderRow
-from afterimage.reconstructors.autoencoder.tone import Blind
+from afterimage.reconstructors.autoencoder.tone import SLIGHT, Blind
 from afterimage.training.loop import Batch, Learner, Positions, Update, adam
 
 CHARBONNIER = 1e-3
@@ -32,12 +32,9 @@ CROPS = 2
 """Of each image, where a row trains on crops."""
 LEAST = 1e-5
 """A mean squared error, 50 dB: less is not worth the room that a network has."""
-LEAST_LIGHT = 3e-4
-"""The same where light is to be found, 35 dB. It is a logarithm that falls here, so frames that nothing happened to
-cost most, and with a lower floor hold every curve at the identity for half of the training."""
-LIGHTING = 1 / 3
+LIGHTING = 3.0
 """The weight of the light beside the errors of the images."""
-TELLING = 0.1
+TELLING = 1.0
 """The weight of the estimate of the damage beside the errors of the images."""
 MOST_KEPT = 1 << 30
 """Bytes of filtered images that training keeps in memory."""
@@ -171,7 +168,8 @@ class AutoencoderLearner(Learner):
         if isinstance(self.network, Blind):
             losses = self._apart(self.network, batch, loss)
         else:
-            losses = {self.row.loss: loss(self._through(batch), batch["images"])}
+            frames, wanted, _ = self._cropped(batch, "images")
+            losses = {self.row.loss: loss(self._through(frames), wanted)}
         update(sum(losses.values(), torch.zeros(())), self.optimizers["restorer"])
         return losses
 
@@ -182,39 +180,40 @@ class AutoencoderLearner(Learner):
         light = network.tone(frames)
         some = np.s_[..., ::3, ::3]  # light is the same everywhere
         off = _each(light.toned(scenes[some]), pictures[some])
-        crops, wanted, seen = frames, scenes, light.fixed()
-        if self.row.crop:
-            crops, wanted, rows = self._cropped(batch)
-            seen = seen.of(rows)
+        crops, wanted, rows = self._cropped(batch, "scenes")
+        seen = light.fixed().settled(frames[some]).of(rows)
         error = loss(network.restore(crops, seen), seen.toned(wanted))
         told = light.damage - torch.log10(_each(enlarged(frames, scenes), scenes) + LEAST)
         return {
             self.row.loss: error,
-            "light": LIGHTING * torch.log10(off + LEAST_LIGHT).mean(),
+            "light": LIGHTING * torch.log10(off + SLIGHT).mean(),
             "damage": TELLING * told.square().mean(),
         }
 
-    def _cropped(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Crops of the frames and of their scenes, and the number of the frame that each is of."""
-        side, factor = (self.row.crop or 0) // self.row.factor, self.row.factor
-        frames, scenes = [], []
+    def _cropped(self, batch: Batch, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops of the frames and of what they should become, and the number of the frame that each is of; without
+        `crop` the frames themselves."""
+        every = torch.arange(len(batch["inputs"]), device=batch["inputs"].device)
+        if not self.row.crop:
+            return batch["inputs"], batch[name], every
+        side, factor = self.row.crop // self.row.factor, self.row.factor
+        frames, wanted = [], []
         for number, corners in enumerate(batch["corners"].tolist()):
             for y, x in corners:
                 frames.append(batch["inputs"][number, :, y : y + side, x : x + side])
                 inside = np.s_[:, factor * y : factor * (y + side), factor * x : factor * (x + side)]
-                scenes.append(batch["scenes"][number][inside])
-        rows = torch.arange(len(batch["inputs"]), device=batch["inputs"].device).repeat_interleave(CROPS)
-        return torch.stack(frames), torch.stack(scenes), rows
+                wanted.append(batch[name][number][inside])
+        return torch.stack(frames), torch.stack(wanted), every.repeat_interleave(CROPS)
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        image = self._through(batch).clamp(0, 1)
+        image = self._through(batch["inputs"]).clamp(0, 1)
         mse = _each(image, batch["images"])
         # Decides which state is best, since PSNR is what is reported; the mean error itself is that of a few images
-        log_mse = torch.log10(mse.clamp_min(LEAST_LIGHT if self.row.tone else LEAST))
-        return {"mse": mse, "log_mse": log_mse, "psnr": -10 * torch.log10(mse.clamp_min(LEAST))}
+        logarithm = torch.log10(mse.clamp_min(SLIGHT if self.row.tone else LEAST))
+        return {"mse": mse, "log_mse": logarithm, "psnr": -10 * torch.log10(mse.clamp_min(LEAST))}
 
-    def _through(self, batch: Batch) -> Tensor:
-        return self.network(batch["inputs"].contiguous(memory_format=torch.channels_last))
+    def _through(self, frames: Tensor) -> Tensor:
+        return self.network(frames.contiguous(memory_format=torch.channels_last))
 
 
 def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
@@ -222,9 +221,9 @@ def charbonnier(found: Tensor, wanted: Tensor) -> Tensor:
     return sqrt((found - wanted).square() + CHARBONNIER**2).mean()
 
 
-def rmse(found: Tensor, wanted: Tensor) -> Tensor:
-    """The mean of the roots of each image's mean squared error."""
-    return sqrt(_each(found, wanted) + LEAST).mean()
+def log_mse(found: Tensor, wanted: Tensor) -> Tensor:
+    """The mean of the logarithms of each image's mean squared error, as in "Simple Baselines for Image Restoration"."""
+    return torch.log10(_each(found, wanted) + SLIGHT).mean()
 
 
 def _each(found: Tensor, wanted: Tensor) -> Tensor:
@@ -233,4 +232,4 @@ def _each(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {"mse": F.mse_loss, "rmse": rmse, "l1": F.l1_loss, "charbonnier": charbonnier}
+LOSSES: dict[str, Loss] = {"mse": F.mse_loss, "log_mse": log_mse, "l1": F.l1_loss, "charbonnier": charbonnier}

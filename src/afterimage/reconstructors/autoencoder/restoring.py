@@ -75,7 +75,7 @@ class Restoring(Reconstructor):
         if not isinstance(self.network, Blind):
             return None
         with torch.inference_mode():
-            seen = [self.network.tone(images.to_tensor(frame[None]).to(self.device)) for frame in frames]
+            seen = [self.network.look(images.to_tensor(frame[None]).to(self.device)) for frame in frames]
             return Light(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
 
     def _through(self, frames: Uint8, light: Light | None) -> Uint8:

@@ -25,8 +25,8 @@ class AutoencoderRow(ReconstructorRow):
     """How many times larger than its input the network's result is; the frames are brought to 1/factor first."""
     output: Literal["linear", "sigmoid"]
     """What `lenet` ends in; the seed's ends in a sigmoid. The others add to their input."""
-    loss: Literal["mse", "rmse", "l1", "charbonnier"]
-    """`rmse` is the mean of the roots of each image's error: bad and good frames count alike."""
+    loss: Literal["mse", "log_mse", "l1", "charbonnier"]
+    """`log_mse` is the mean of the logarithms of each image's error: gains on bad and on good frames count alike."""
     tone: bool
     """Whether one part looks at the whole frame and answers with a tone curve, so that the network restores the rest
     only: for frames in any light, see `tone.py`."""

@@ -27,6 +27,11 @@ CLOSE = 512
 """Noise and blur are looked at in the middle of a frame, so many px a side, which bounds the memory."""
 FLOOR = 1e-4
 SLOPE = 0.1
+SLIGHT = 3e-4
+"""A mean squared error, 35 dB, under which less is hardly learned. Where logarithms fall, frames that nothing happened
+to would else cost most, and hold both networks at the identity."""
+STILL = 1e-4
+"""A mean squared difference, 40 dB: curves that change a frame by less are guesses, and are not applied."""
 
 
 class Light(NamedTuple):
@@ -48,6 +53,13 @@ class Light(NamedTuple):
     def fixed(self) -> "Light":
         """The same curve, which is not to be learned from what follows."""
         return self._replace(slopes=self.slopes.detach(), start=self.start.detach())
+
+    def settled(self, frames: Tensor) -> "Light":
+        """The same, but that of the frames as they are where the curve hardly changes them: what nothing happened to,
+        and what a camera took in good light, stays as bright as it was."""
+        still = (self.toned(frames) - frames).square().flatten(1).mean(1) < STILL
+        slopes = torch.where(still[:, None], torch.ones_like(self.slopes), self.slopes)
+        return self._replace(slopes=slopes, start=torch.where(still[:, None], torch.zeros_like(self.start), self.start))
 
     def _heights(self) -> tuple[Tensor, Tensor]:
         """The knots, and the curve there `[N, PIECES + 1]`."""
@@ -126,7 +138,11 @@ class Blind(nn.Module):
         self.restorer = Restorer(arch, width, fold, factor, window, told=CODE)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.restore(frames, self.tone(frames))
+        return self.restore(frames, self.look(frames))
+
+    def look(self, frames: Tensor) -> Light:
+        """What is seen of whole frames, as it is used."""
+        return self.tone(frames).settled(frames)
 
     def restore(self, frames: Tensor, light: Light) -> Tensor:
         """Frames, or crops of them, in the light that was seen in the whole ones."""
