@@ -8,7 +8,9 @@ from afterimage.core import stage
 def main() -> None:
     from afterimage import report
 
-    report.write(report.Project.read(stage.PARAMS), Path("reports"))
+    project = report.Project.read(stage.PARAMS)
+    report.check(project)
+    report.write(project, Path("reports"))
 
 
 if __name__ == "__main__":

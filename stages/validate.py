@@ -9,7 +9,8 @@ def main(dataset: str) -> None:
 
     row = params.row(stage.PARAMS, "datasets", dataset, sources.Dataset)
     report = layout.validation(dataset)
-    checks.check_images(dataset, layout.shards(dataset), layout.raw(dataset), row.max_rejected, report)
+    allowed = checks.Allowed(row.max_rejected, row.max_copies)
+    checks.check_images(dataset, layout.shards(dataset), layout.raw(dataset), allowed, report)
 
 
 if __name__ == "__main__":

@@ -64,14 +64,17 @@ def write_shards(folder: Path, samples: Samples, extension: str, head: dict[str,
         members = [sample for sample in samples if sample.shard == name]
         with tarfile.open(folder / name, "w") as tar:
             for sample in members:
-                data = sample.png if extension == "png" else sample.npy
-                entry = tarfile.TarInfo(f"{sample.key}.{extension}")
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
+                add(tar, f"{sample.key}.{extension}", sample.png if extension == "png" else sample.npy)
         split = splits[name.split("-")[0]]
         split["samples"] += len(members)
         split["shards"].append({"name": name, "samples": len(members)})
     write_index(folder, {**head, "splits": splits})
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    tar.addfile(entry, io.BytesIO(data))
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
@@ -114,6 +117,9 @@ class Project:
             ["key", "origin", "group", "split"],
             [(s.image, f"{s.image}.jpg", s.group, s.split) for s in manifest or samples],
         )
+        with tarfile.open(self.raw / "images.tar", "w") as tar:
+            for image, data in sorted({s.image: s.png for s in manifest or samples}.items()):
+                add(tar, image, data)
 
     def write_features(self, samples: Samples, **head: Any) -> None:
         index = {
@@ -128,8 +134,9 @@ class Project:
         }
         write_shards(self.features, samples, "npy", index | head)
 
-    def gate(self, max_rejected: float = 0.0) -> None:
-        checks.check_images("photos", self.shards, self.raw, max_rejected, self.result)
+    def gate(self, max_rejected: float = 0.0, max_copies: float = 0.0) -> None:
+        allowed = checks.Allowed(rejected=max_rejected, copies=max_copies)
+        checks.check_images("photos", self.shards, self.raw, allowed, self.result)
 
     def feature_gate(self) -> None:
         self.result.unlink(missing_ok=True)

@@ -88,15 +88,17 @@ PAIRS = {"input": "(.*)_real", "target": "(.*)_mean"}
 
 
 def pairs(root: Path, count: int = 24) -> Path:
-    """A folder of scenes, each an input `_real` and a target `_mean`."""
-    return folder(
-        root,
-        {
-            f"cam{n % 2}/scene{n:02d}_{role}.png": png(seed=10 * n + place)
-            for n in range(count)
-            for place, role in enumerate(("real", "mean"))
-        },
-    )
+    """A folder of scenes, each an input `_real`, dark and noisy, and a target `_mean`."""
+    scenes = {f"cam{n % 2}/scene{n:02d}": noise(seed=n) for n in range(count)}
+    targets = {f"{name}_mean.png": encoded(image) for name, image in scenes.items()}
+    inputs = {f"{name}_real.png": encoded(bad(image, seed=n)) for n, (name, image) in enumerate(scenes.items())}
+    return folder(root, targets | inputs)
+
+
+def bad(image: Image.Image, seed: int = 0) -> Image.Image:
+    """What a bad camera makes of an image: half as bright, with noise."""
+    pixels = np.asarray(image) / 2 + np.random.default_rng(seed).normal(0, 4, (image.height, image.width, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def shards_of(root: Path, splits: dict[str, list[int]], size: int = 32, prefix: str = "a") -> Path:

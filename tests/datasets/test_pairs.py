@@ -57,7 +57,7 @@ def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def gate(folder: Path) -> dict[str, Any]:
     result = folder.parent / "result.json"
-    checks.check_images("mine", folder, folder.parent / "raw", 0.0, result)
+    checks.check_images("mine", folder, folder.parent / "raw", checks.Allowed(), result)
     return json.loads(result.read_text())
 
 
@@ -235,3 +235,24 @@ def test_an_input_that_is_an_image_of_another_split_is_named(scenes: Path) -> No
     first = shards.Table(scenes, "test").keys[0]
     altered(scenes, lambda name, data: [(name, stolen if name == f"{first}.input.png" else data)])
     assert "no image is in two splits, pixel for pixel" in refused(scenes)
+
+
+def test_an_input_that_is_its_target_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = pictures.pairs(tmp_path / "in")
+    whole = pictures.noise(seed=4)
+    pictures.folder(files, {"cam0/scene04_real.png": pictures.encoded(whole, compress_level=0)})  # other bytes
+    text = refused(sharded(files))
+    assert '"no input is its own target: something happened to each": input cam0--scene04_real, target' in text
+    assert "23 of 24 pairs pass" in text
+
+
+def test_inputs_that_were_numbered_in_another_order_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scenes = [pictures.noise(seed=n) for n in range(24)]
+    order = sorted(range(24), key=str)  # 0, 1, 10, 11 ...: the inputs as a sort by letters numbers them
+    inputs = {f"{n:02d}_real.png": pictures.encoded(pictures.bad(scenes[place])) for n, place in enumerate(order)}
+    targets = {f"{n:02d}_mean.png": pictures.encoded(scene) for n, scene in enumerate(scenes)}
+    text = refused(sharded(pictures.folder(tmp_path / "in", inputs | targets)))
+    assert '"no input looks far more like the target of another pair than like its own": key 02_real' in text
+    assert "target 02_mean, closer_to 10_mean" in text

@@ -228,10 +228,17 @@ def test_what_is_missing_is_named(project: report.Project, missing: Path, named:
 
 
 def test_stage_runs_without_torch_and_fails_in_a_line(project: report.Project) -> None:
-    code = f"import runpy, sys; runpy.run_path({str(STAGE)!r}, run_name='__main__'); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "report.write(report.Project.read(Path('params.yaml')), Path('reports')); print('torch' in sys.modules)"
+    words = [sys.executable, "-c", f"import sys; from pathlib import Path; from afterimage import report; {code}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert "21.37" in text()
+
+    # The numbers of this project are made up, which the stage finds before it draws anything
+    failed = subprocess.run([sys.executable, str(STAGE)], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("report: reports/measured/learned/test: PSNR of `cup_y0000` is 20.87, and 9.12")
 
     (layout.measured("learned") / "test/intervals.json").write_text("{", encoding="utf-8")
     failed = subprocess.run([sys.executable, str(STAGE)], capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gates import SIZE, Project, Sample, by_sentence, pick, reindex, tiny
+from gates import SIZE, Project, Sample, Samples, by_sentence, pick, reindex, tiny
 
 from afterimage.core.images import encode_png
 from afterimage.core.outputs import sha256
@@ -100,6 +100,30 @@ def test_a_duplicate_within_a_split_is_allowed(project: Project) -> None:
     project.write_images(samples)
     project.gate()
     assert json.loads(project.result.read_text())["counts"]["splits"]["train"]["distinct_samples"] == 7
+
+
+def mirrored(samples: Samples) -> tuple[Sample, Sample]:
+    """A training image that lies among the test images, mirrored and a little brighter."""
+    known, copied = pick(samples, "train", 5), pick(samples, "test", 2)
+    copied.pixels = (known.pixels[:, ::-1] * 0.9 + 20).astype(known.pixels.dtype)
+    return known, copied
+
+
+def test_a_copy_across_splits_is_named(project: Project) -> None:
+    samples = tiny()
+    known, copied = mirrored(samples)
+    project.write_images(samples)
+    text = project.refused(project.gate, "is a copy of one in a split before it", f"key {copied.image}")
+    assert f"copy_of {known.image} (train, mirrored)" in text
+    assert "7 of 8 images pass" in text
+
+
+def test_as_many_copies_as_allowed_pass(project: Project) -> None:
+    samples = tiny()
+    mirrored(samples)
+    project.write_images(samples)
+    project.refused(lambda: project.gate(max_copies=0.12), "max_copies")
+    project.gate(max_copies=0.125)
 
 
 def test_a_wrong_size_is_named(project: Project) -> None:

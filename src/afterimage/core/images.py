@@ -51,8 +51,12 @@ def open_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS, near: int | None = None) -> Image.Image:
     """Decode a whole image to 8-bit RGB by the rules above.
+
+    Args:
+        near: a side in px that will do: a JPEG is decoded at the least fraction of its size that is not smaller, which
+            is several times faster; None: as large as it is.
 
     Raises:
         ImageError: the bytes are no image, are truncated, or its size is past the bound.
@@ -61,6 +65,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if near is not None:
+                image.draft("RGB", (near, near))
             image.load()
             image = ImageOps.exif_transpose(image)
             return _to_rgb(image)

@@ -19,13 +19,16 @@ from afterimage.evaluation.results import METRICS, PROVENANCE
 from afterimage.observations import Given, Stored
 
 if TYPE_CHECKING:
-    from afterimage.reconstructors import Reconstructor
+    from afterimage.reconstructors import Reconstruction, Reconstructor
 
 SPLIT = "test"
 SAMPLE = "sample"
 """The parts of a reconstruction that hold each of several answers: `sample0`, `sample1` ..."""
 BATCH = 32
 """Images that are in memory at once when they are measured. The last bits of LPIPS depend on it."""
+OUTSIDE = 0.05
+"""How far the samples of answers may lie outside of [0, 1] on average. Linear outputs reach over by less than a
+hundredth; images in [-1, 1] by about 0.3."""
 
 Columns = Mapping[str, Floats]
 """A number an image, by metric."""
@@ -204,7 +207,7 @@ def _rebuild(
     with _written(out, stored) as put:
         batches = stored.given(case, batch, keys)
         for given in engine.progress(batches, f"rebuild {out.name}", -(-total // batch), "batch"):
-            made = reconstructor(given.observation)
+            made = _in_range(reconstructor(given.observation), out.name)
             rebuilt = images.to_uint8(made.images)
             samples = None if made.samples is None else np.stack([images.to_uint8(each) for each in made.samples])
             for number, (key, image) in enumerate(zip(given.keys, rebuilt, strict=True)):
@@ -217,6 +220,18 @@ def _rebuild(
                 columns.setdefault(name, []).append(values)
             found_keys += given.keys
     return {"key": np.array(found_keys), **{name: np.concatenate(parts) for name, parts in columns.items()}}
+
+
+def _in_range(made: "Reconstruction", case: str) -> "Reconstruction":
+    """The same, unless its range is another than that of the originals: what is cut off would be measured as 0 or 1."""
+    outside = float((made.images - made.images.clamp(0, 1)).abs().mean())
+    if not outside <= OUTSIDE:  # so written that NaN fails too
+        low, high = float(made.images.min()), float(made.images.max())
+        raise MetricError(
+            f"{case}: answers with samples between {low:.4g} and {high:.4g}, on average {outside:.2g} outside of the "
+            "originals' range; expected 0 to 1"
+        )
+    return made
 
 
 @contextmanager

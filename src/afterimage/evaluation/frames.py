@@ -31,6 +31,8 @@ METHODS = {
     "nlm": "Bicubic, then non-local means.",
     "gamma_nlm": "Bicubic, then brightened, then non-local means.",
     "unsharp": "Bicubic, then unsharp masking.",
+    "shift": "Bicubic, then moved by the whole pixels that fit the level's training pairs best.",
+    "blur": "Bicubic, then blurred by the Gaussian that fits the level's training pairs best.",
     "exposure_nlm": "Bicubic, then brought to the mean of a well-lit photograph, then non-local means.",
     "tone": "Bicubic, then the global tone curve that fits the level's training pairs best.",
     "tone_nlm": "Bicubic, then the level's tone curve, then non-local means.",
@@ -40,6 +42,9 @@ METHODS = {
     "richardson_lucy": "Bicubic, then Richardson and Lucy's deconvolution for a disc of the size that is best on the "
     "level's training pairs.",
 }
+
+TRIVIAL = ("tone", "shift", "blur")
+"""Baselines that take nothing but a curve, a step or a smear: a gain that one of them has, too, is not claimed."""
 
 
 def image_metrics(stored: Stored, case: str, lpips: Lpips) -> More | None:

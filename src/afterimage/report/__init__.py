@@ -18,6 +18,7 @@ from typing import Any
 
 from afterimage.core import layout, outputs, shards
 from afterimage.core.shards import SPLITS
+from afterimage.evaluation import audit
 from afterimage.evaluation.results import MAIN, read_csv, read_json
 from afterimage.observations import KINDS
 from afterimage.report import shared, tables
@@ -26,6 +27,23 @@ from afterimage.report.project import Project, ReportRow, Values
 __all__ = ["Project", "ReportRow", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+def check(project: Project) -> None:
+    """Hold all that was measured against the images that it is of, see `audit`.
+
+    Raises:
+        MetricError: a number contradicts its images.
+        AfterimageError: what a row should have left is missing or broken; the line names the file.
+    """
+    originals = {name: shards.Table(layout.shards(name), shared.SPLIT) for name in project.datasets}
+    for row in _rows(project):
+        for result in row.results.values():
+            audit.check(result, originals[row.row["dataset"]])
+    for name, observation in project.observations.items():
+        for level in project.levels(name) or [""]:
+            for baseline in project.plain_results(name, level):
+                audit.check(baseline.result, originals[observation["dataset"]])
 
 
 def write(project: Project, out: Path) -> None:

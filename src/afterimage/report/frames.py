@@ -8,8 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from afterimage.core import layout
+from afterimage.evaluation.frames import TRIVIAL
 from afterimage.evaluation.metrics import PSNR_CAP, Interval
-from afterimage.evaluation.results import MAIN, METRICS, Baseline, Result, best_of, read_csv, read_json, shown_value
+from afterimage.evaluation.results import (
+    MAIN,
+    METRICS,
+    Baseline,
+    Result,
+    beaten_by,
+    best_of,
+    gain,
+    read_csv,
+    read_json,
+    shown_value,
+)
 from afterimage.observations.frames import CARE
 from afterimage.report import figures, grids, shared
 from afterimage.report.grids import GridRow
@@ -158,7 +170,17 @@ def _line(project: Project, line: Line, rivals: Sequence[Baseline], names: Seque
         "gain": shared.gain_on_the_best(line.result, rivals, project),
         "claimed": line.row.is_for(_level(line)),
         "losses": shared.losses(line.result, rivals, names),
+        "explained": _explained(project, line.result, rivals),
     }
+
+
+def _explained(project: Project, result: Result, rivals: Sequence[Baseline]) -> str:
+    """The trivial transform that gains as much over the frames as they are; empty where the row gains more, or none."""
+    identity = next((rival.result for rival in rivals if rival.method == "identity"), None)
+    best = best_of([rival for rival in rivals if rival.method in TRIVIAL], MAIN[KIND])
+    if best is None or identity is None or not beaten_by(identity, result, MAIN[KIND]):
+        return ""
+    return "" if gain(result, best.result, project.metrics).low > 0 else best.method
 
 
 def _subgroups(best: Reconstructor) -> list[Values]:

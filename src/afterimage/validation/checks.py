@@ -7,14 +7,14 @@ those tables, `suites` holds them against their suites.
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from afterimage.core import shards
 from afterimage.core.errors import CheckError
 from afterimage.core.outputs import sha256, write_json
-from afterimage.validation import measured, suites
+from afterimage.validation import likeness, measured, suites
 
 FAILURES = Path(".afterimage/validation")
 """Full results of failed gates: outside the outputs, so that nothing takes them for a passed one."""
@@ -23,12 +23,21 @@ FAILURES = Path(".afterimage/validation")
 Fault = Callable[[bytes, bytes], str | None]
 
 
-def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report: Path) -> None:
+class Allowed(NamedTuple):
+    """What a data set may have of what it should not have, as fractions."""
+
+    rejected: float = 0.0
+    """Of the files found, those that were set aside."""
+    copies: float = 0.0
+    """Of the validation and test images, those that are copies of images of another split."""
+
+
+def check_images(name: str, folder: Path, raw: Path, allowed: Allowed, report: Path) -> None:
     """Check the image shards in `folder` against themselves and the manifest in `raw`; write the result to `report`.
 
     Args:
         name: the data set's name, which the result carries.
-        max_rejected: the largest share of the files found that may have been set aside.
+        allowed: how much of it may be as it should not be.
 
     Raises:
         ShardError: a shard or the index cannot be read at all.
@@ -48,14 +57,14 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
 
     checks = suites.run(
         suites.Table("shards", measured.shard_files(folder, index), ["shard"], suites.shard_suite()),
-        suites.Table("files", files, ["origin"], suites.file_suite(max_rejected)),
+        suites.Table("files", files, ["origin"], suites.file_suite(allowed.rejected)),
         suites.Table("images", manifest, ["key", "origin"], suites.manifest_suite()),
     )
     if paired:
-        images = measured.partners(manifest)
-        inputs = images[images["target"] != ""]
+        lines = measured.partners(manifest)
+        inputs = lines[lines["target"] != ""]
         checks += suites.run(
-            suites.Table("images", images, ["key", "target"], suites.partner_suite(index.get("alone", False))),
+            suites.Table("images", lines, ["key", "target"], suites.partner_suite(index.get("alone", False))),
             suites.Table("inputs", inputs, ["key", "target"], suites.pair_suite()),
         )
     counts: dict[str, Any] = {"files": len(files), "rejected": len(rejected), "images": len(manifest)}
@@ -63,6 +72,7 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
         samples = measured.samples(folder, index, listed, manifest)
         splits = measured.count_samples(index, samples, listed)
         every = samples
+        looks = likeness.signed(manifest, raw / "images.tar")
         if paired:
             inputs = measured.inputs(folder, index, listed, manifest)
             table = suites.Table("inputs", inputs, ["shard", "key"], suites.input_suite(index.get("size")))
@@ -79,7 +89,13 @@ def check_images(name: str, folder: Path, raw: Path, max_rejected: float, report
                 suites.spread_suite("group"),
             ),
             suites.Table("images", measured.spread(every, "pixels"), ["found_in"], suites.spread_suite("pixels")),
+            suites.Table("images", likeness.copies(looks), ["key", "split"], suites.copy_suite(allowed.copies)),
         )
+        if paired:
+            checks += suites.run(
+                suites.Table("pairs", measured.unchanged(inputs, samples), ["input", "target"], suites.change_suite()),
+                suites.Table("pairs", likeness.doubtful(looks), ["key", "target"], suites.join_suite()),
+            )
         distinct = samples.groupby("split")[["group", "image", "pixels"]].nunique()
         counts["splits"] = {
             split: {

@@ -68,6 +68,15 @@ def inputs(folder: Path, index: dict[str, Any], listed: pd.DataFrame, manifest: 
     return inputs
 
 
+def unchanged(inputs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair: the input's key where all its samples are those of its target, pixel for pixel."""
+    both = inputs.merge(samples, on=["split", "key"], suffixes=("", "_target"))
+    pairs = both[both["input"] != both["image"]]  # an image that is alone among pairs is its own input
+    same = (pairs["pixels"] == pairs["pixels_target"]).groupby([pairs["input"], pairs["image"]]).all()
+    table = same.rename("same").reset_index().rename(columns={"image": "target"})
+    return table.assign(unchanged=table["input"].where(table["same"], None).astype(object))
+
+
 def _images(folder: Path, index: dict[str, Any], part: str = "") -> pd.DataFrame:
     """A row an image that the shards hold."""
     rows = [(*names, *_measure_image(data)) for *names, data in _read(folder, index, part)]

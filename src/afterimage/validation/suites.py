@@ -153,15 +153,19 @@ def shard_suite() -> "list[Expectation]":
     ]
 
 
-def file_suite(max_rejected: float) -> "list[Expectation]":
+def file_suite(rejected: float) -> "list[Expectation]":
     expect = _gx().expectations
     return [
         expect.ExpectColumnValuesToBeNull(
             column="reason",
-            mostly=max(0.0, 1 - max_rejected - 1e-9),  # a third rejected of a third allowed passes
+            mostly=_all_but(rejected),
             description="no more files were set aside than the row's max_rejected allows",
         ),
     ]
+
+
+def _all_but(share: float) -> float:
+    return max(0.0, 1 - share - 1e-9)  # a third of a third allowed passes
 
 
 def manifest_suite() -> "list[Expectation]":
@@ -224,6 +228,37 @@ def input_suite(size: int | None) -> "list[Expectation]":
             column_A="input",
             column_B="manifest_input",
             description="every sample has the input that the manifest pairs with its image",
+        ),
+    ]
+
+
+def change_suite() -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        expect.ExpectColumnValuesToBeNull(
+            column="unchanged", description="no input is its own target: something happened to each"
+        ),
+    ]
+
+
+def join_suite() -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        expect.ExpectColumnValuesToBeNull(
+            column="closer_to",
+            description="no input looks far more like the target of another pair than like its own",
+        ),
+    ]
+
+
+def copy_suite(copies: float) -> "list[Expectation]":
+    expect = _gx().expectations
+    return [
+        expect.ExpectColumnValuesToBeNull(
+            column="copy_of",
+            mostly=_all_but(copies),
+            description="no image of val or test is a copy of one in a split before it, re-encoded, resized or "
+            "mirrored, beyond what the row's max_copies allows",
         ),
     ]
 

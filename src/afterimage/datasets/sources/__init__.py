@@ -76,6 +76,9 @@ class Dataset(params.Row):
     split: Split = Split()
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
     """The fraction of images that may be set aside before that is an error."""
+    max_copies: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The fraction of validation and test images that may be copies of images of another split: re-encoded, resized or
+    mirrored. Where groups cannot keep them together, a camera that never moves gives such images."""
     shard_samples: Pixels = 256
 
     @property

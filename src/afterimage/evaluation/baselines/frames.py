@@ -48,6 +48,8 @@ METHODS: dict[str, Method] = {
     "nlm": Method("bicubic", ["nlm"]),
     "gamma_nlm": Method("bicubic", ["gamma", "nlm"]),
     "unsharp": Method("bicubic", ["unsharp"]),
+    "shift": Method("bicubic", ["shift"]),
+    "blur": Method("bicubic", ["blur"]),
     "exposure_nlm": Method("bicubic", ["exposure", "nlm"]),
     "tone": Method("bicubic", ["tone"]),
     "tone_nlm": Method("bicubic", ["tone", "nlm"]),
@@ -151,14 +153,34 @@ def nlm_fitted(image: Uint8, strength: float) -> Uint8:
     return np.ascontiguousarray(found[..., ::-1])
 
 
+def shift(image: Uint8, down: int, right: int) -> Uint8:
+    """The image moved by whole pixels; what comes in at a border is the border's own colour."""
+    height, width = image.shape[:2]
+    rows, columns = np.arange(height) - down, np.arange(width) - right
+    return image[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
+
+
+def blur(image: Uint8, sigma: float) -> Uint8:
+    """The image after a Gaussian of a standard deviation in px; 0: as it is."""
+    import cv2
+
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma else image
+
+
+FAR = range(-2, 3)
+"""In px, how far an image is moved in search of its original."""
 RADII = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
 """In px, of the disc that deconvolution takes for the kernel, whose true form is unknown; the least is no blur."""
 SETTINGS: dict[str, Sequence[Sequence[float]]] = {
+    "shift": sorted(product(FAR, FAR), key=lambda each: abs(each[0]) + abs(each[1])),
+    "blur": [(0,), (0.5,), (0.7,), (1,), (1.5,), (2,), (3,)],
     "nlm_fitted": [(1,), (2,), (3,), (5,), (8,), (12,)],
     "wiener": list(product(RADII, (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0))),
     "richardson_lucy": list(product(RADII, (5, 15))),
 }
 FITTED: dict[str, Callable[..., Uint8]] = {
+    "shift": shift,
+    "blur": blur,
     "nlm_fitted": nlm_fitted,
     "wiener": wiener,
     "richardson_lucy": richardson_lucy,
