@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from afterimage.core import layout, outputs, shards
@@ -16,6 +17,10 @@ def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
     """Smooth colour that is different for each seed and differs from its own flips and turns."""
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def array(image: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(image)
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
