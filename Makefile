@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset app test browser lint bench reproducibility lock
+.PHONY: help setup repro preset app test browser lint bench reproducibility lock audit
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -57,3 +57,6 @@ reproducibility: setup ## Force the pipeline twice and compare every result bit 
 lock: ## Pin every new package in requirements*.txt, with hashes; LOCK=--upgrade raises the pinned ones too
 	$(COMPILE) $(LOCK) --group dev pyproject.toml --output-file requirements.txt
 	$(COMPILE) $(LOCK) --group setup --constraint requirements.txt --output-file requirements-setup.txt
+
+audit: setup ## Look up known vulnerabilities of the pinned packages; needs a network
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/audit
