@@ -54,6 +54,23 @@ def test_the_watcher_sees_what_leaves_the_machine(project: Project, tmp_path: Pa
     ]
 
 
+class Telling(Project):
+    """DVC as it is without settings, but for where it would tell it: nobody listens there."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        nobody = "http://127.0.0.1:1"
+        return {**super().environment, "DVC_ANALYTICS_ENDPOINT": nobody, "DVC_UPDATER_ENDPOINT": nobody}
+
+
+def test_the_watcher_sees_dvcs_telemetry(project: Project, tmp_path: Path) -> None:
+    other = Telling(tmp_path / "project", project.home)
+    other.root.mkdir()
+    other.dvc("init", "--no-scm")
+    other.dvc("version")
+    assert {("subprocess.Popen", "daemon analytics"), ("subprocess.Popen", "daemon updater")} == {*leaving(other)}
+
+
 def test_a_whole_run_asks_for_no_address(project: Project) -> None:
     """`dvc repro` of every stage, and what other tests did in the project since."""
     assert not {"DVC_NO_ANALYTICS", "DVC_TEST", "CI"} & project.environment.keys(), "these would hide what DVC does"
