@@ -2,22 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Builds use the pinned setuptools of the environment: isolated ones would fetch another, without a hash
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset app test browser lint bench reproducibility lock
+.PHONY: help setup repro preset app test browser lint bench reproducibility lock audit
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make the virtual environment .venv with every pinned package
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements-setup.txt requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 		{ echo "afterimage needs Python 3.11 or 3.12, and $(PYTHON) is $$($(PYTHON) --version); try make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-setup.txt
+	$(INSTALL) --require-hashes -r requirements.txt
+	$(INSTALL) --no-deps --editable .
 	@touch $@
 
 repro: setup ## Rebuild everything that is out of date and print the results
@@ -50,5 +54,9 @@ bench: setup ## Measure against the limits: the bare forward pass, memory, DVC's
 reproducibility: setup ## Force the pipeline twice and compare every result bit for bit
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.reproducibility
 
-lock: ## Pin every version anew in requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate --group dev pyproject.toml --output-file requirements.txt
+lock: ## Pin every new package in requirements*.txt, with hashes; LOCK=--upgrade raises the pinned ones too
+	$(COMPILE) $(LOCK) --group dev pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(LOCK) --group setup --constraint requirements.txt --output-file requirements-setup.txt
+
+audit: setup ## Look up known vulnerabilities of the pinned packages; needs a network
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/audit

@@ -27,17 +27,22 @@ class Project:
         self.root, self.home = root, home
 
     @property
+    def connections(self) -> Path:
+        """Which addresses the processes of the project asked for, see tests/watch."""
+        return self.root.with_name(f"{self.root.name}.connections")
+
+    @property
     def environment(self) -> dict[str, str]:
         """The user's own settings of git and DVC must not reach the tests, nor must the tests reach them."""
-        mine = ("AFTERIMAGE_", "DVC_", "GIT_", "PYTHON")
+        mine = ("AFTERIMAGE_", "CI", "DVC_", "GIT_", "PYTHON")
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(mine)},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": str(self.root / "src"),
+            "PYTHONPATH": os.pathsep.join([str(self.root / "src"), str(ROOT / "tests/watch")]),
+            "WATCHED_CONNECTIONS": str(self.connections),
             "DVC_GLOBAL_CONFIG_DIR": str(self.home / "global"),
             "DVC_SYSTEM_CONFIG_DIR": str(self.home / "system"),
             "DVC_SITE_CACHE_DIR": str(self.home / "site"),
-            "DVC_NO_ANALYTICS": "1",
             "GIT_CONFIG_GLOBAL": str(self.home / "gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",
         }
@@ -196,8 +201,6 @@ def build(folder: Path) -> Project:
     (home / "gitconfig").write_text(
         "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n", encoding="utf-8"
     )
-    (home / "global").mkdir()
-    (home / "global/config").write_text("[core]\n    check_update = false\n", encoding="utf-8")
     root.mkdir()
     for name in TRACKED:
         source, target = ROOT / name, root / name

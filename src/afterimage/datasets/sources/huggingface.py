@@ -24,6 +24,8 @@ from afterimage.core.errors import ImageError, SourceError
 from afterimage.datasets import sources
 from afterimage.datasets.sources import Dataset, Item, downloads, paths
 
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # requests would tell what is installed here; read on import
+
 COLUMNS = ("label",)
 SPLITS = {**paths.OFFICIAL, "valid": "val", "dev": "val"}
 """The names that splits have on the hub, and ours for them."""
