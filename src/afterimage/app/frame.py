@@ -1,13 +1,20 @@
 """The frame around each page: its question, its navigation, its looks."""
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import streamlit as st
 
 from afterimage.app import features, fill, restore, results, widgets
 from afterimage.core.errors import AfterimageError
+
+RUNS = 4
+"""Visitors whose pictures are worked on at a time; the others wait."""
+MAX_WAIT_SECONDS = 120
+PLACES = threading.BoundedSemaphore(RUNS)
 
 
 class Entry(NamedTuple):
@@ -67,13 +74,30 @@ def _unused() -> None:
     """What Streamlit wants for each page."""
 
 
+@contextmanager
+def _place() -> Iterator[None]:
+    """A place among the runs that work on pictures at a time, waited for."""
+    waited, said = 0, st.empty()
+    while not PLACES.acquire(timeout=1):
+        waited += 1
+        if waited == MAX_WAIT_SECONDS:
+            raise AfterimageError("Too many visitors are at work here; try again in a minute.")
+        said.caption("Waiting for other visitors' pictures.")  # and Streamlit stops here if nobody waits any more
+    try:
+        said.empty()
+        yield
+    finally:
+        PLACES.release()
+
+
 def page(name: str) -> None:
     """A page by its name; whatever goes wrong on it is one sentence there, and a traceback in the log alone."""
     entry = next(entry for entry in ENTRIES if entry.name == name)
     st.title(entry.question, anchor=False)
     st.html(f'<p class="lede">{entry.lede}</p>')
     try:
-        entry.show()
+        with _place():
+            entry.show()
     except AfterimageError as error:
         widgets.say(error)
     except Exception:

@@ -26,7 +26,7 @@ MAX_UPLOADING = 8
 HEADER_SECONDS = 10
 """That the head of a request may take."""
 STALL_SECONDS = 20
-"""That a transfer may stand still."""
+"""That may pass with nothing sent or taken."""
 UPLOAD_SECONDS = 300
 """That an upload may take."""
 PIECE = 1 << 18
@@ -114,9 +114,11 @@ class Guard:
             if refused is not None:
                 await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
                 return
+            # Streamlit compares an origin that it does not know with this machine's address, for which it asks the internet
+            headers = [each for each in scope["headers"] if each[0] != b"origin"]
             self.sessions += 1
             try:
-                await self.app(scope, receive, send)
+                await self.app({**scope, "headers": headers}, receive, send)
             finally:
                 self.sessions -= 1
         elif refused is not None:

@@ -241,10 +241,15 @@ def pair(*pictures: Image.Image) -> Image.Image:
 
 
 def download(label: str, data: Callable[[], bytes], name: str, key: str) -> None:
-    """A button that makes its file when it is pressed."""
+    """A button that makes its file when it is pressed, and when it is its turn."""
+
+    def made() -> bytes:
+        with models.TURN:
+            return data()
+
     st.download_button(
         label,
-        data,
+        made,
         name,
         key=key,
         mime=MIME[name.rpartition(".")[2]],

@@ -1,0 +1,141 @@
+"""`afterimage app` as a process, and what a visitor without a browser asks of it."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from conftest import ROOT
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import ClientConnection, connect
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    """Their names are in lower case."""
+    body: bytes
+
+
+class Served:
+    """The page on a port of this machine."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path):
+        self.process, self.port, self.log = process, port, log
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+        """Send one request; `_` in the names of headers stands for `-`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        connection.close()
+        return found
+
+    def memory(self, what: str = "VmRSS") -> float:
+        """Megabytes that the process holds, or, of `VmHWM`, held at most."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(text.partition(f"{what}:")[2].split()[0]) / 1000
+
+
+@contextmanager
+def served(project: Path, home: Path, *words: str, change: str = "") -> Iterator[Served]:
+    """`afterimage app` for a project, in a home of its own, until the block ends.
+
+    Args:
+        change: Python to run first, such as other limits.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (home / "tmp").mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HOME": str(home), "TMPDIR": str(home / "tmp")}
+    program = f"{change}from afterimage.cli import main; main()"
+    command = [sys.executable, "-B", "-c", program, "app", "--project", str(project), "--port", str(port), *words]
+    log = home.parent / "app.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=stream, stderr=stream)
+    page = Served(process, port, log)
+    try:
+        for _ in range(240):
+            try:
+                page.ask("/_stcore/health")
+                break
+            except OSError:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.25)
+        yield page
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+class Visitor:
+    """Streamlit's protocol, as far as a visit needs it."""
+
+    def __init__(self, page: Served, socket: ClientConnection):
+        self.page, self.socket = page, socket
+        self.session = ""
+        self.texts: list[str] = []
+        """What the last run of the page showed, message by message."""
+        token = page.ask("/_stcore/health").headers["set-cookie"].partition(";")[0]
+        self.cookie, self.token = token, token.partition("=")[2]
+
+    def run(self, widgets: "BackMsg | None" = None, seconds: float = 60) -> list[ForwardMsg]:
+        """Have the page run, and return what it sent until it had ended."""
+        message = BackMsg()
+        message.rerun_script.query_string = ""
+        self.socket.send((widgets or message).SerializeToString())
+        found: list[ForwardMsg] = []
+        while True:
+            sent = ForwardMsg()
+            sent.ParseFromString(self.socket.recv(timeout=seconds))  # type: ignore[arg-type]
+            found.append(sent)
+            kind = sent.WhichOneof("type")
+            if kind == "new_session":
+                self.session = sent.new_session.initialize.session_id
+            if kind == "script_finished":
+                self.texts = [str(each) for each in found]
+                return found
+
+    def send(self, data: bytes, name: str = "a.png", kind: str = "image/png", file: str = "") -> Answer:
+        """Upload a file, as the browser does."""
+        edge = uuid.uuid4().hex
+        about = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}'
+        return self.page.ask(
+            f"/_stcore/upload_file/{self.session}/{file or uuid.uuid4()}",
+            "PUT",
+            f"--{edge}\r\n{about}\r\n\r\n".encode() + data + f"\r\n--{edge}--\r\n".encode(),
+            Content_Type=f"multipart/form-data; boundary={edge}",
+            Cookie=self.cookie,
+            X_Xsrftoken=self.token,
+        )
+
+
+@contextmanager
+def visiting(page: Served, **headers: str) -> Iterator[Visitor]:
+    """A visitor whose connection lasts for a block."""
+    address = f"ws://{page.host}/_stcore/stream"
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    origin = named.pop("Origin", f"http://{page.host}")
+    with connect(
+        address,
+        origin=origin,
+        subprotocols=["streamlit"],
+        additional_headers=named,
+        max_size=None,  # type: ignore
+    ) as socket:
+        yield Visitor(page, socket)
