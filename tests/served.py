@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from conftest import ROOT
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import ClientConnection, connect
 
 
@@ -89,27 +91,48 @@ class Visitor:
     def __init__(self, page: Served, socket: ClientConnection):
         self.page, self.socket = page, socket
         self.session = ""
-        self.texts: list[str] = []
-        """What the last run of the page showed, message by message."""
-        token = page.ask("/_stcore/health").headers["set-cookie"].partition(";")[0]
-        self.cookie, self.token = token, token.partition("=")[2]
+        self.widgets: dict[str, str] = {}
+        """The ids of the widgets that were shown, by their keys."""
+        self.states: dict[str, WidgetState] = {}
+        """What was set, by key."""
+        self.cookie = page.ask("/_stcore/health").headers["set-cookie"].partition(";")[0]
+        self.token = self.cookie.partition("=")[2]
 
-    def run(self, widgets: "BackMsg | None" = None, seconds: float = 60) -> list[ForwardMsg]:
-        """Have the page run, and return what it sent until it had ended."""
+    def run(self, name: str = "", seconds: float = 60) -> str:
+        """Have a page run, and return the texts of all messages that it sent until it had ended."""
         message = BackMsg()
-        message.rerun_script.query_string = ""
-        self.socket.send((widgets or message).SerializeToString())
-        found: list[ForwardMsg] = []
+        message.rerun_script.page_name = name
+        message.rerun_script.widget_states.widgets.extend(self.states.values())
+        self.socket.send(message.SerializeToString())
+        found = []
         while True:
             sent = ForwardMsg()
             sent.ParseFromString(self.socket.recv(timeout=seconds))  # type: ignore[arg-type]
-            found.append(sent)
+            text = str(sent)
+            found.append(text)
+            self.widgets |= {key: id for id, key in re.findall(r'id: "(\$\$ID-\w+-([\w-]+))"', text)}
             kind = sent.WhichOneof("type")
             if kind == "new_session":
                 self.session = sent.new_session.initialize.session_id
             if kind == "script_finished":
-                self.texts = [str(each) for each in found]
-                return found
+                return "\n".join(found)
+
+    def choose(self, key: str, value: str) -> None:
+        """Choose one of the values of a widget that was shown."""
+        state = WidgetState(id=self.widgets[key])
+        state.string_array_value.data.append(value)
+        self.states[key] = state
+
+    def hand_in(self, key: str, data: bytes, name: str = "a.png") -> Answer:
+        """Upload a file with a widget that was shown."""
+        file = str(uuid.uuid4())
+        answer = self.send(data, name, file=file)
+        state = WidgetState(id=self.widgets[key])
+        address = f"/_stcore/upload_file/{self.session}/{file}"
+        info = state.file_uploader_state_value.uploaded_file_info.add(file_id=file, name=name, size=len(data))
+        info.file_urls.file_id, info.file_urls.upload_url, info.file_urls.delete_url = file, address, address
+        self.states[key] = state
+        return answer
 
     def send(self, data: bytes, name: str = "a.png", kind: str = "image/png", file: str = "") -> Answer:
         """Upload a file, as the browser does."""

@@ -114,7 +114,7 @@ class Guard:
             if refused is not None:
                 await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
                 return
-            # Streamlit compares an origin that it does not know with this machine's address, for which it asks the internet
+            # Streamlit compares an origin that it does not know with this machine's address, and asks a site for that
             headers = [each for each in scope["headers"] if each[0] != b"origin"]
             self.sessions += 1
             try:
