@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from served import Served, served, visiting
+from benchmarks.visiting import Served, served, visiting
 from websockets.exceptions import InvalidStatus
 
 from afterimage.app import guard

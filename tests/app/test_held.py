@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import visits
+from benchmarks.visiting import Served, served, visiting
 from PIL import Image
-from served import Served, served, visiting
 from starlette.exceptions import HTTPException
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import _calculate_file_id

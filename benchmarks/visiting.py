@@ -1,4 +1,4 @@
-"""`afterimage app` as a process, and what a visitor without a browser asks of it."""
+"""`afterimage app` as a process, and visitors without a browser: for `benchmarks.page`, and for tests of the server."""
 
 import http.client
 import os
@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from conftest import ROOT
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).parents[1]
 
 
 class Answer(NamedTuple):
@@ -51,6 +52,11 @@ class Served:
         """Megabytes that the process holds, or, of `VmHWM`, held at most."""
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(text.partition(f"{what}:")[2].split()[0]) / 1000
+
+    def written(self) -> int:
+        """Bytes that the process had written to disks."""
+        text = Path(f"/proc/{self.process.pid}/io").read_text(encoding="ascii")
+        return int(text.partition("\nwrite_bytes:")[2].split()[0])
 
 
 @contextmanager
