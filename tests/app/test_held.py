@@ -2,6 +2,7 @@
 
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from streamlit.runtime.memory_media_file_storage import _calculate_file_id
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from websockets.exceptions import ConnectionClosed
 
-from afterimage.app import frame, held, kept, safety
+from afterimage.app import frame, held, kept, models, safety
 from afterimage.app.server import MAX_STATE_MEGABYTES
+from afterimage.core.errors import AfterimageError
 
 
 def file(name: str, size: int) -> UploadedFileRec:
@@ -110,25 +112,47 @@ def test_of_another_picture_nothing_is_kept(visitor: dict[str, object]) -> None:
 
 def test_sizes_are_those_of_pictures_inside() -> None:
     picture = safety.of("a", Image.new("RGB", (1000, 1000)))
-    assert kept.size(picture) == pytest.approx(3_000_000, rel=0.01)
-    assert kept.size((np.zeros((10, 1000, 1000, 3), np.uint8), b"x" * 500_000)) == pytest.approx(30_500_000, rel=0.01)
+    assert sum(kept.sizes(picture).values()) == 3_000_000
+    made = models.Made((np.zeros((10, 1000, 1000, 3), np.uint8), [picture.image, picture.image]), 1.0)
+    assert sum(kept.sizes((made, picture)).values()) == 33_000_000
+
+
+def test_a_download_holds_on_to_no_picture(visitor: dict[str, object]) -> None:
+    image = Image.new("RGB", (40, 40))
+    gone = weakref.ref(image)
+    kept.put("picture", "one", "shown", (image,))
+    data = kept.later("picture", "one", "shown", lambda images: images[0].tobytes())
+    assert data() == image.tobytes()
+    del image
+    kept.put("picture", "two", "shown", ())
+    assert gone() is None
+    with pytest.raises(AfterimageError, match=r"^This result is no longer kept here"):
+        data()
 
 
 def test_runs_wait_for_a_place_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame, "MAX_WAIT_SECONDS", 1)
-    for _ in range(frame.RUNS):
-        assert frame.PLACES.acquire(timeout=1)
+    tickets = [frame.PLACES.enter() for _ in range(frame.RUNS)]
+    assert all(ticket.is_set() for ticket in tickets)
     try:
         test = visits.page("Inpaint", monkeypatch, tmp_path)
         assert visits.said(test.error) == ["Too many visitors are at work here; try again in a minute."]
         assert not test.segmented_control
     finally:
-        for _ in range(frame.RUNS):
-            frame.PLACES.release()
+        for ticket in tickets:
+            frame.PLACES.leave(ticket)
     test.run()
     assert not test.error
     assert test.segmented_control
-    assert not frame.PLACES.acquire(blocking=False) or frame.PLACES.release() is None
+
+
+def test_places_are_given_in_the_order_in_which_visitors_came() -> None:
+    places = frame.Places(1)
+    first, second, third, fourth = (places.enter() for _ in range(4))
+    assert [ticket.is_set() for ticket in (first, second, third)] == [True, False, False]
+    places.leave(second)  # waits no more
+    places.leave(first)
+    assert [ticket.is_set() for ticket in (third, fourth)] == [True, False]
 
 
 # The server

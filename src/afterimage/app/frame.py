@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,8 +15,41 @@ from afterimage.core.errors import AfterimageError
 
 RUNS = 4
 """Visitors whose pictures are worked on at a time; the others wait."""
-MAX_WAIT_SECONDS = 120
-PLACES = threading.BoundedSemaphore(RUNS)
+MAX_WAIT_SECONDS = 300
+
+
+class Places:
+    """So many visitors at a time; the others wait in the order in which they came."""
+
+    def __init__(self, free: int):
+        self._free = free
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def enter(self) -> threading.Event:
+        """Join the queue; the event is set when there is a place."""
+        ticket = threading.Event()
+        with self._lock:
+            self._waiting.append(ticket)
+            self._admit()
+        return ticket
+
+    def leave(self, ticket: threading.Event) -> None:
+        """Give up a place, or the wait for one."""
+        with self._lock:
+            if ticket.is_set():
+                self._free += 1
+                self._admit()
+            else:
+                self._waiting.remove(ticket)
+
+    def _admit(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            self._waiting.popleft().set()
+
+
+PLACES = Places(RUNS)
 
 
 class Entry(NamedTuple):
@@ -77,17 +112,16 @@ def _unused() -> None:
 @contextmanager
 def _place() -> Iterator[None]:
     """A place among the runs that work on pictures at a time, waited for."""
-    waited, said = 0, st.empty()
-    while not PLACES.acquire(timeout=1):
-        waited += 1
-        if waited == MAX_WAIT_SECONDS:
-            raise AfterimageError("Too many visitors are at work here; try again in a minute.")
-        said.caption("Waiting for other visitors' pictures.")  # and Streamlit stops here if nobody waits any more
+    said, ticket, ends = st.empty(), PLACES.enter(), time.monotonic() + MAX_WAIT_SECONDS
     try:
+        while not ticket.wait(1):
+            if time.monotonic() > ends:
+                raise AfterimageError("Too many visitors are at work here; try again in a minute.")
+            said.caption("Waiting for other visitors' pictures.")  # and Streamlit stops here if nobody waits any more
         said.empty()
         yield
     finally:
-        PLACES.release()
+        PLACES.leave(ticket)
 
 
 def page(name: str) -> None:

@@ -150,7 +150,8 @@ def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> N
         for fault in faults:
             widgets.say(fault)
         if data:
-            widgets.download("All results (zip)", lambda: data, f"afterimage-{what}.zip", f"{key}-download")
+            saved = kept.later(f"{key}-zip", wanted, "", lambda done: done[0])
+            widgets.download("All results (zip)", saved, f"afterimage-{what}.zip", f"{key}-download")
 
 
 def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image]) -> tuple[bytes, list[str]]:

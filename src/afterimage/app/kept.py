@@ -15,6 +15,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from afterimage.core.errors import AfterimageError
+
 T = TypeVar("T")
 Name = tuple[str, Hashable]
 """Of a value: its group, and its key there."""
@@ -28,8 +30,8 @@ LEAST = 1000
 
 _LOCK = threading.Lock()
 _NUMBERS = itertools.count()
-_SIZES: OrderedDict[tuple[int, Name], int] = OrderedDict()
-"""Bytes of everything, by the visitor's number and its name, the longest unused first."""
+_SIZES: OrderedDict[tuple[int, Name], dict[int, int]] = OrderedDict()
+"""Bytes of everything by visitor and name, the longest unused first; object by object, since values share pictures."""
 _VISITORS: weakref.WeakValueDictionary[int, "Visitor"] = weakref.WeakValueDictionary()
 _GONE: deque[int] = deque()
 """Visitors who went, which happens at any time, and so without the lock."""
@@ -58,7 +60,23 @@ def once(group: str, subject: Hashable, key: Hashable, make: Callable[[], T]) ->
 
 def find(group: str, subject: Hashable, key: Hashable) -> Any:
     """What is kept, or None."""
+    return _find(_mine(), group, subject, key)
+
+
+def later(group: str, subject: Hashable, key: Hashable, use: Callable[[Any], T]) -> Callable[[], T]:
+    """A function that uses what is kept when it is called, from any thread; until then it holds on to nothing."""
     mine = _mine()
+
+    def used() -> T:
+        value = _find(mine, group, subject, key)
+        if value is None:
+            raise AfterimageError("This result is no longer kept here; reload the page and make it again.")
+        return use(value)
+
+    return used
+
+
+def _find(mine: Visitor, group: str, subject: Hashable, key: Hashable) -> Any:
     with _LOCK:
         if mine.subjects.get(group) != subject or (group, key) not in mine.values:
             return None
@@ -75,11 +93,11 @@ def put(group: str, subject: Hashable, key: Hashable, value: Any) -> None:
             mine.subjects[group] = subject
             _forget(mine.number, [name for name in mine.values if name[0] == group])
         mine.values[group, key] = value
-        _SIZES[mine.number, (group, key)] = size(value)
+        _SIZES[mine.number, (group, key)] = {id(value): LEAST, **sizes(value)}
         _SIZES.move_to_end((mine.number, (group, key)))
-        while sum(_SIZES[mine.number, name] for name in mine.values) > MAX_MEGABYTES_EACH * 1_000_000:
+        while _total(_SIZES[mine.number, name] for name in mine.values) > MAX_MEGABYTES_EACH * 1_000_000:
             _forget(mine.number, [next(name for number, name in _SIZES if number == mine.number)])
-        while sum(_SIZES.values()) > MAX_MEGABYTES * 1_000_000:
+        while _total(_SIZES.values()) > MAX_MEGABYTES * 1_000_000:
             number, name = next(iter(_SIZES))
             _forget(number, [name])
 
@@ -88,23 +106,23 @@ def held() -> int:
     """Bytes of everything that is kept."""
     with _LOCK:
         _sweep()
-        return sum(_SIZES.values())
+        return _total(_SIZES.values())
 
 
-def size(value: Any) -> int:
-    """Bytes of pictures, arrays and files in a value, about."""
+def sizes(value: Any) -> dict[int, int]:
+    """Bytes of the pictures, arrays and files in a value, by their identity."""
     if isinstance(value, Image.Image):
-        return max(LEAST, value.width * value.height * len(value.getbands()))
+        return {id(value): value.width * value.height * len(value.getbands())}
     if isinstance(value, np.ndarray):
-        return max(LEAST, value.nbytes)
+        return {id(value): value.nbytes}
     if isinstance(value, bytes):
-        return max(LEAST, len(value))
-    parts: Iterable[Any] = ()
-    if isinstance(value, (list, tuple)):
-        parts = value
-    elif hasattr(value, "__dict__"):
-        parts = vars(value).values()
-    return LEAST + sum(size(part) for part in parts if isinstance(part, (Image.Image, np.ndarray, bytes, list, tuple)))
+        return {id(value): len(value)}
+    parts = value if isinstance(value, (list, tuple)) else vars(value).values() if hasattr(value, "__dict__") else ()
+    return {each: count for part in parts for each, count in sizes(part).items()}
+
+
+def _total(found: Iterable[dict[int, int]]) -> int:
+    return sum({each: count for part in found for each, count in part.items()}.values())
 
 
 def _mine() -> Visitor:

@@ -250,7 +250,8 @@ def _clip() -> None:
     number = st.slider("Frame", 1, len(clip.frames), 1, key="frame") if len(clip.frames) > 1 else 1
     pair = [Image.fromarray(frames[number - 1]) for frames in (clip.frames, result.value)]
     widgets.compare(pair[0], pair[1], ("given", row), "clip-compare")
-    widgets.download("Restored clip (MP4)", lambda: video, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
+    saved = kept.later(CLIP, file.file_id, ("made", row), lambda made: made[1])
+    widgets.download("Restored clip (MP4)", saved, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
 
 
 def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:

@@ -1,5 +1,6 @@
 """Starting the page: Streamlit's parts, with what is safe and quiet chosen for each."""
 
+import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ MAX_MESSAGE_MEGABYTES = 50
 """Of what the page tells a browser at a time: two pictures."""
 MAX_STATE_MEGABYTES = 4
 """Of what a browser tells the page at a time: a drawing."""
+M_MMAP_THRESHOLD = -3
+"""A number of glibc's malloc.h."""
 PING_SECONDS = 20
 """After so long a connection is asked for a sign of life; after as long without one it is cut."""
 
@@ -29,6 +32,7 @@ def serve(project: Path, address: str, port: int, hosts: Sequence[str]) -> None:
 
     from afterimage.app import guard
 
+    _return_memory()
     os.environ["AFTERIMAGE_PROJECT"] = str(project.resolve())
     options = {
         "server.address": address,
@@ -65,6 +69,13 @@ def serve(project: Path, address: str, port: int, hosts: Sequence[str]) -> None:
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run()
+
+
+def _return_memory() -> None:
+    """Have the pictures that are let go return to the system, of which glibc would keep those below 32 MB."""
+    allocator = ctypes.CDLL(None)
+    if hasattr(allocator, "mallopt"):
+        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def page(options: dict[str, object]) -> "ASGIApp":
