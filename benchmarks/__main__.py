@@ -25,6 +25,7 @@ NAMES = (
     "inpainting",
     "completion",
     "video",
+    "page",
 )
 
 

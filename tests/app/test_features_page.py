@@ -97,11 +97,12 @@ def test_pictures_of_two_visitors_stay_apart(root: Path, monkeypatch: pytest.Mon
     one, two = (page("Features", monkeypatch, root) for _ in range(2))
     upload(one, "one.png", pictures.png(64, 40, seed=1))
     upload(two, "two.png", pictures.png(40, 64, seed=2))
-    kept = [test.session_state["kept"][0] for test in (one, two)]
-    assert kept[0] != kept[1]
+    kept = [test.session_state["kept"] for test in (one, two)]
+    assert kept[0].subjects["picture"] != kept[1].subjects["picture"]
+    assert not {id(value) for value in kept[0].values.values()} & {id(value) for value in kept[1].values.values()}
     one.run()
-    assert one.session_state["kept"][0] == kept[0]
-    assert one.session_state["read"][1].name == "one"
+    assert one.session_state["kept"] is kept[0]
+    assert kept[0].values["read", ""].name == "one"
 
 
 def test_a_row_is_loaded_while_no_other_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +135,7 @@ def test_a_batch_comes_back_as_a_zip(root: Path, monkeypatch: pytest.MonkeyPatch
     test.button(key="features-batch-go").click().run()
     assert not test.exception
     assert said(test.error) == ["bad.png: not a picture in a known format; expected JPEG, PNG, WebP, HEIC or GIF."]
-    _, data, _ = test.session_state["features-batch-zip"]
+    data, _ = test.session_state["kept"].values["features-batch-zip", ""]
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.namelist() == ["a-a-relu.png", "a-2-a-relu.png"]
         result = Image.open(io.BytesIO(archive.read("a-a-relu.png")))

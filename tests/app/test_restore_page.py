@@ -42,9 +42,10 @@ def test_a_clip_is_restored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     test.file_uploader(key="clip").set_value(("clip.mp4", data, "video/mp4")).run()
     test.button(key="clip-go").click().run()
     assert not test.exception
-    _, clip, _, made = test.session_state["clip-read"]
+    kept = test.session_state["kept"].values
+    clip, made = kept["clip", "read"], kept["clip", ("made", "dark")]
     assert clip.frames.shape == (10, 40, 50, 3)
-    restored = clips.read("out.mp4", made["dark"][1])
+    restored = clips.read("out.mp4", made[1])
     assert (restored.frames.shape, restored.source.rate) == (clip.frames.shape, 25)
     assert np.abs(restored.frames.astype(int) - (255 - clip.frames.astype(int))).mean() < 8
     test.file_uploader(key="clip").set_value(("no.mp4", b"hello", "video/mp4")).run()

@@ -73,6 +73,8 @@ def _decoded(source: "reading.Clip", faults: list[str]) -> tuple[Uint8, list[int
     if min(source.width, source.height) < safety.MIN_SIDE:
         raise VideoError(f"{source.path}: {size}; expected at least {safety.MIN_SIDE} px a side")
     most = MAX_PIXELS // (source.width * source.height)
+    if most == 0:
+        raise VideoError(f"{source.path}: {size} are too many; expected at most {MAX_PIXELS / 1e6:.0f} megapixels")
     seconds = min(float(MAX_SECONDS), float(most / source.rate))
     frames: list[Uint8] = []
     times: list[int] = []

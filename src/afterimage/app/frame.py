@@ -1,13 +1,55 @@
 """The frame around each page: its question, its navigation, its looks."""
 
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import streamlit as st
 
 from afterimage.app import features, fill, restore, results, widgets
 from afterimage.core.errors import AfterimageError
+
+RUNS = 4
+"""Visitors whose pictures are worked on at a time; the others wait."""
+MAX_WAIT_SECONDS = 300
+
+
+class Places:
+    """So many visitors at a time; the others wait in the order in which they came."""
+
+    def __init__(self, free: int):
+        self._free = free
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def enter(self) -> threading.Event:
+        """Join the queue; the event is set when there is a place."""
+        ticket = threading.Event()
+        with self._lock:
+            self._waiting.append(ticket)
+            self._admit()
+        return ticket
+
+    def leave(self, ticket: threading.Event) -> None:
+        """Give up a place, or the wait for one."""
+        with self._lock:
+            if ticket.is_set():
+                self._free += 1
+                self._admit()
+            else:
+                self._waiting.remove(ticket)
+
+    def _admit(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            self._waiting.popleft().set()
+
+
+PLACES = Places(RUNS)
 
 
 class Entry(NamedTuple):
@@ -67,13 +109,29 @@ def _unused() -> None:
     """What Streamlit wants for each page."""
 
 
+@contextmanager
+def _place() -> Iterator[None]:
+    """A place among the runs that work on pictures at a time, waited for."""
+    said, ticket, ends = st.empty(), PLACES.enter(), time.monotonic() + MAX_WAIT_SECONDS
+    try:
+        while not ticket.wait(1):
+            if time.monotonic() > ends:
+                raise AfterimageError("Too many visitors are at work here; try again in a minute.")
+            said.caption("Waiting for other visitors' pictures.")  # and Streamlit stops here if nobody waits any more
+        said.empty()
+        yield
+    finally:
+        PLACES.leave(ticket)
+
+
 def page(name: str) -> None:
     """A page by its name; whatever goes wrong on it is one sentence there, and a traceback in the log alone."""
     entry = next(entry for entry in ENTRIES if entry.name == name)
     st.title(entry.question, anchor=False)
     st.html(f'<p class="lede">{entry.lede}</p>')
     try:
-        entry.show()
+        with _place():
+            entry.show()
     except AfterimageError as error:
         widgets.say(error)
     except Exception:

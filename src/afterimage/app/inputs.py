@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import streamlit as st
 from PIL import Image
 
+from afterimage.app import kept, safety, widgets
 from afterimage.app import live as frames
-from afterimage.app import safety, widgets
 from afterimage.app.safety import Picture
 from afterimage.core.errors import ImageError
 from afterimage.datasets import sources
@@ -21,6 +21,8 @@ SOURCES = {
     "Camera": ":material/photo_camera:",
     LIVE: ":material/videocam:",
 }
+MAX_ZIP_MEGABYTES = 300
+"""Of the results of a batch together."""
 FREE = ("public domain", "CC0", "CC0 1.0")
 
 
@@ -106,17 +108,14 @@ def read(file: Any) -> Picture | None:
     """The picture in an uploaded file, or None and an error box; read once for this visitor."""
     if file is None:
         return None
-    kept = st.session_state.get("read")
-    if kept is None or kept[0] != file.file_id:
-        try:
-            found = safety.picture(file.name, file.getvalue())
-        except ImageError as error:
-            widgets.say(error)
-            return None
-        kept = st.session_state["read"] = (file.file_id, found)
-    if kept[1].note:
-        st.caption(widgets.verbatim(kept[1].note))
-    return kept[1]
+    try:
+        found = kept.once("read", file.file_id, "", lambda: safety.picture(file.name, file.getvalue()))
+    except ImageError as error:
+        widgets.say(error)
+        return None
+    if found.note:
+        st.caption(widgets.verbatim(found.note))
+    return found
 
 
 def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> None:
@@ -143,15 +142,16 @@ def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> N
             return
         wanted = (what, tuple(file.file_id for file in files))
         if st.button("Rebuild them all", key=f"{key}-go", type="primary"):
-            st.session_state[f"{key}-zip"] = (wanted, *_zip(files, what, use))
-        done = st.session_state.get(f"{key}-zip")
-        if done is None or done[0] != wanted:
+            kept.put(f"{key}-zip", wanted, "", _zip(files, what, use))
+        done = kept.find(f"{key}-zip", wanted, "")
+        if done is None:
             return
-        _, data, faults = done
+        data, faults = done
         for fault in faults:
             widgets.say(fault)
         if data:
-            widgets.download("All results (zip)", lambda: data, f"afterimage-{what}.zip", f"{key}-download")
+            saved = kept.later(f"{key}-zip", wanted, "", lambda done: done[0])
+            widgets.download("All results (zip)", saved, f"afterimage-{what}.zip", f"{key}-download")
 
 
 def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image]) -> tuple[bytes, list[str]]:
@@ -169,6 +169,9 @@ def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image])
             try:
                 given = safety.picture(file.name, file.getvalue())
                 data = encode_png(use(given.image))
+                if stream.tell() + len(data) > MAX_ZIP_MEGABYTES * 1_000_000:
+                    shown = safety.plain(file.name)
+                    raise ImageError(f"{shown}: left out, since the zip has room for {MAX_ZIP_MEGABYTES} MB.")
             except AfterimageError as error:
                 faults.append(str(error))
                 continue

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
+from afterimage.app import kept
 from afterimage.app.safety import Picture
 from afterimage.core import layout, params
 from afterimage.core.images import Uint8
@@ -26,8 +27,6 @@ TRAINED = SECTIONS[0]
 CARD = "card.json"
 MAX_MEASURED = 4_000_000
 """Pixels of a picture up to which SSIM and LPIPS are worth their time."""
-KEPT, KEPT_PIXELS = 32, 40_000_000
-"""So many outcomes are kept for a visitor, or those of so many pixels, whichever are more."""
 STRIP = 256
 """Lines of a picture that are measured at a time."""
 
@@ -165,17 +164,9 @@ def apply(row: str, picture: Picture, use: Callable[[Any], Any], *more: Any) -> 
 
 
 def once(picture: Picture, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-    """`make()` the first time, and what it made from then on, until the visitor takes another picture."""
-    digest, kept = st.session_state.get("kept", ("", {}))
-    if digest != picture.digest:
-        kept = {}
-        st.session_state["kept"] = (picture.digest, kept)
-    value = kept.pop(key) if key in kept else make()
-    kept[key] = value  # now the last one to be forgotten
-    most = max(KEPT, KEPT_PIXELS // (picture.image.width * picture.image.height))
-    while len(kept) > most:
-        del kept[next(iter(kept))]
-    return value
+    """`make()` the first time, and what it made from then on, until the visitor takes another picture or room is
+    short."""
+    return kept.once("picture", picture.digest, key, make)
 
 
 def numbers(original: Image.Image, result: Image.Image) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from afterimage.app import clips, inputs, live, models, safety, widgets
+from afterimage.app import clips, inputs, kept, live, models, safety, widgets
 from afterimage.app.safety import Picture
 from afterimage.core.errors import AfterimageError
 from afterimage.core.images import Uint8
@@ -26,6 +26,7 @@ TITLES = {
     "unsharp": "Unsharp mask",
 }
 GIVEN = "given"
+CLIP = "clip"
 Records = list[dict[str, Any]]
 
 
@@ -183,10 +184,11 @@ def spoiled(image: Image.Image, records: Records) -> Image.Image:
         return image
     from afterimage.observations.frames import cctv
 
-    frame = cctv.replay(np.asarray(image), records)
-    if frame.shape[:2] != (image.height, image.width):
-        frame = cctv.resized(frame, (image.height, image.width), "bicubic")
-    return Image.fromarray(frame)
+    with models.TURN:
+        frame = cctv.replay(np.asarray(image), records)
+        if frame.shape[:2] != (image.height, image.width):
+            frame = cctv.resized(frame, (image.height, image.width), "bicubic")
+        return Image.fromarray(frame)
 
 
 def _results(picture: Picture, given: models.Made, found: dict[str, models.Made], measured: bool) -> None:
@@ -225,24 +227,21 @@ def _clip() -> None:
     )
     if file is None:
         return
-    kept = st.session_state.get("clip-read")
-    if kept is None or kept[0] != file.file_id:
-        read = clips.read(file.name, file.getvalue())
-        kept = st.session_state["clip-read"] = (file.file_id, read, clips.encode(read, read.frames), {})
-    clip: clips.Clip = kept[1]
-    given: bytes = kept[2]
-    made: dict[str, tuple[models.Made, bytes]] = kept[3]
+    clip = kept.once(CLIP, file.file_id, "read", lambda: clips.read(file.name, file.getvalue()))
+    given = kept.once(CLIP, file.file_id, GIVEN, lambda: clips.encode(clip, clip.frames))
     if clip.note:
         st.caption(widgets.verbatim(clip.note))
     rows = list(models.usable(KIND))
     if not rows:
         return
     row = st.segmented_control("Row", rows, default=rows[0], key="clip-row", required=True)
-    if row not in made:
+    made: tuple[models.Made, bytes] | None = kept.find(CLIP, file.file_id, ("made", row))
+    if made is None:
         if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):
             return
-        made[row] = _restored_clip(clip, row)
-    result, video = made[row]
+        made = _restored_clip(clip, row)
+        kept.put(CLIP, file.file_id, ("made", row), made)
+    result, video = made
     left, right = st.columns(2)
     left.caption("Given")
     left.video(given)
@@ -251,7 +250,8 @@ def _clip() -> None:
     number = st.slider("Frame", 1, len(clip.frames), 1, key="frame") if len(clip.frames) > 1 else 1
     pair = [Image.fromarray(frames[number - 1]) for frames in (clip.frames, result.value)]
     widgets.compare(pair[0], pair[1], ("given", row), "clip-compare")
-    widgets.download("Restored clip (MP4)", lambda: video, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
+    saved = kept.later(CLIP, file.file_id, ("made", row), lambda made: made[1])
+    widgets.download("Restored clip (MP4)", saved, f"{clip.name}-{widgets.file_part(row)}.mp4", "clip-mp4")
 
 
 def _restored_clip(clip: clips.Clip, row: str) -> tuple[models.Made, bytes]:

@@ -54,11 +54,11 @@ def picture(name: str, data: bytes) -> Picture:
     try:
         if len(data) > MAX_MEGABYTES * 1_000_000:
             raise ImageError(f"{len(data) / 1e6:.0f} MB are more than the {MAX_MEGABYTES} MB allowed")
-        frames = _check_header(data)
+        moving = _check_header(data)
         image = images.decode(data, MAX_PIXELS)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}.") from None
-    note = f"{shown} is an animation; its first frame is used." if frames > 1 else ""
+    note = f"{shown} is an animation; its first frame is used." if moving else ""
     return of(stem(name), image, note)
 
 
@@ -68,8 +68,8 @@ def of(name: str, image: Image.Image, note: str = "") -> Picture:
     return Picture(name, image, digest, note)
 
 
-def _check_header(data: bytes) -> int:
-    """The number of frames of a file in a format that is allowed, of a size that is allowed."""
+def _check_header(data: bytes) -> bool:
+    """Whether there are several frames in a file in a format that is allowed, of a size that is allowed."""
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
@@ -89,7 +89,7 @@ def _check_header(data: bytes) -> int:
         )
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width} x {height} px are too few; expected at least {MIN_SIDE} px a side")
-    return getattr(header, "n_frames", 1)
+    return bool(getattr(header, "is_animated", False))  # to count the frames, all would be read
 
 
 def batch(files: Sequence[tuple[str, int]]) -> None:

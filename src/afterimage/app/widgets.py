@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 from PIL import Image
 
-from afterimage.app import models
+from afterimage.app import kept, models
 from afterimage.app.safety import Picture
 from afterimage.core.errors import AfterimageError
 from afterimage.core.images import encode_png
@@ -211,15 +211,19 @@ def result(
         if measure and large:
             st.caption(f"SSIM and LPIPS are measured up to {models.MAX_MEASURED / 1e6:.0f} megapixels.")
         name = f"{picture.name}-{file_part(title)}"
-        download("Result (PNG)", lambda: encode_png(image), f"{name}.png", f"{key}-png")
         beside = picture.image if given is None else given
+        shown = ("picture", picture.digest, (key, "shown"))
+        kept.put(*shown, (picture.image, image, beside))  # a download holds on to no picture itself
 
-        def side_by_side() -> bytes:
-            if given is None and measure and not large:
-                return encode_png(_compared(picture.image, image, title))
-            return encode_png(pair(beside, image, *([picture.image] if given is not None and measure else [])))
+        def side_by_side(images: tuple[Image.Image, ...]) -> bytes:
+            original, result, before = images
+            if given_apart or not measure or large:
+                return encode_png(pair(before, result, *([original] if given_apart and measure else [])))
+            return encode_png(_compared(original, result, title))
 
-        download("Side by side (PNG)", side_by_side, f"{name}-comparison.png", f"{key}-side")
+        given_apart = given is not None
+        download("Result (PNG)", kept.later(*shown, lambda images: encode_png(images[1])), f"{name}.png", f"{key}-png")
+        download("Side by side (PNG)", kept.later(*shown, side_by_side), f"{name}-comparison.png", f"{key}-side")
     with looks:
         compare(beside, image, ("original" if given is None else "given", title), key=f"{key}-compare")
 
@@ -241,10 +245,15 @@ def pair(*pictures: Image.Image) -> Image.Image:
 
 
 def download(label: str, data: Callable[[], bytes], name: str, key: str) -> None:
-    """A button that makes its file when it is pressed."""
+    """A button that makes its file when it is pressed, and when it is its turn."""
+
+    def made() -> bytes:
+        with models.TURN:
+            return data()
+
     st.download_button(
         label,
-        data,
+        made,
         name,
         key=key,
         mime=MIME[name.rpartition(".")[2]],
