@@ -1,8 +1,24 @@
 """One exception a kind of fault. The text of each is one line that names what was wrong and what was expected."""
 
+import re
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a name or a value from a file must not do to a terminal, a log or a table: control it, or fail to be written."""
+
 
 class AfterimageError(Exception):
-    """A fault that the user can mend; stages and commands print its text and end with status 1."""
+    """A fault that the user can mend; stages and commands print its text and end with status 1.
+
+    Its text is one line whatever it quotes: lines are joined, and what cannot be printed is written as an escape.
+    """
+
+    def __init__(self, text: str = ""):
+        super().__init__(one_line(text))
+
+
+def one_line(text: str) -> str:
+    """A text on one line that can be printed."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], " ".join(line.strip() for line in text.splitlines()))
 
 
 class ParamsError(AfterimageError):

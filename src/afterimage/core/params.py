@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from afterimage.core.errors import ParamsError
+from afterimage.core.parsing import from_yaml
 
 SHARED, TRAINING = "shared", "training"
 RENAMED = {
@@ -53,16 +54,10 @@ def load(path: Path) -> Values:
         ParamsError: the file is missing, is not YAML, is not a mapping, has sections of an earlier version, or two
             rows of one name that would share a folder.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
-
     try:
-        data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        data = from_yaml(path.read_bytes(), str(path), ParamsError)
     except FileNotFoundError:
         raise ParamsError(f"{path}: there is no such parameter file") from None
-    except MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParamsError(f"{path}{line}: not valid YAML: {error.problem}") from None
     if not isinstance(data, dict):
         raise ParamsError(f"{path}: expected sections with rows, found {type(data).__name__}")
     if old := [name for name in RENAMED if name in data]:

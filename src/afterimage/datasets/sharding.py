@@ -7,7 +7,6 @@ beside those of the target as the part `input` of each sample; the two are set a
 among pairs is its own input, so that every sample has one.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 
 from afterimage.core import engine, images, outputs
 from afterimage.core.errors import ImageError, ShardError
+from afterimage.core.parsing import from_csv
 from afterimage.core.randomness import generator
 from afterimage.core.shards import INPUT, SPLITS, Shard, members, write_index, writer
 from afterimage.datasets.sources import Dataset, Rejected, check_rejected, quarantine
@@ -141,7 +141,7 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
 def _lines(path: Path) -> Iterator[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            yield from csv.DictReader(stream)
+            yield from from_csv(stream, str(path), ShardError)
     except FileNotFoundError:
         raise ShardError(f"{path}: there is no such table; run the stage fetch") from None
 

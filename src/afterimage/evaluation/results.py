@@ -4,10 +4,8 @@ A row is measured in cases (see `reports/measured/<row>/<case>/`), and so are th
 the case is the method. Of frames, the first part of a case is the level: `heavy`, `heavy/telea`.
 """
 
-import csv
 import importlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ import numpy as np
 
 from afterimage.core import layout
 from afterimage.core.errors import AfterimageError
+from afterimage.core.parsing import from_csv, from_json
 from afterimage.evaluation.comparing import difference
 from afterimage.evaluation.metrics import Floats, Interval, MetricsRow, bootstrap
 
@@ -209,7 +208,7 @@ def cases(row: str, levels: Sequence[str] = ()) -> list[str]:
 def in_order(found: Sequence[str], row: str, levels: Sequence[str] = (), project: Path = Path()) -> list[str]:
     """Cases by level; those without levels in the order that the row's provenance has, or else of their names."""
     path = project / layout.measured(row) / PROVENANCE
-    first = list(levels) or (json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else [])
+    first = list(levels) or (read_json(path).get("cases", []) if path.is_file() else [])
     order = {part: place for place, part in enumerate(first)}
     return sorted(found, key=lambda case: (order.get(case.partition("/")[0], len(order)), case))
 
@@ -260,19 +259,17 @@ def shown_value(interval: Interval, digits: int, signed: bool = False) -> dict[s
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise AfterimageError(f"{path}: not JSON: {error}") from None
+    return from_json(_bytes(path), str(path), AfterimageError)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+    text = io.TextIOWrapper(io.BytesIO(_bytes(path)), encoding="utf-8", newline="")
+    return list(from_csv(text, str(path), AfterimageError))
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise AfterimageError(f"{path}: there is no such file; `dvc repro` writes what the rows need") from None
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from afterimage.core import layout, params, stage
 from afterimage.core.errors import AfterimageError, ParamsError
+from afterimage.core.parsing import from_yaml, parsing
 from afterimage.evaluation.comparing import Difference, difference
 from afterimage.evaluation.metrics import Interval
 from afterimage.evaluation.results import MAIN, PROVENANCE, Baseline, Result, read_json
@@ -175,15 +176,13 @@ class _Lock:
 
     @classmethod
     def read(cls) -> "_Lock":
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
-        try:
-            return cls(YAML(typ="safe").load(LOCK.read_text(encoding="utf-8"))["stages"])
-        except FileNotFoundError:
+        if not LOCK.exists():
             return cls({})
-        except (YAMLError, LookupError, TypeError, AttributeError):
-            raise AfterimageError(f"{LOCK}: not as DVC writes it; was it merged by hand?") from None
+        try:
+            with parsing(AfterimageError, str(LOCK)):
+                return cls(from_yaml(LOCK.read_bytes(), str(LOCK), AfterimageError)["stages"])
+        except AfterimageError as error:
+            raise AfterimageError(f"{LOCK}: not as DVC writes it; was it merged by hand? {error}") from None
 
     def params(self, name: str) -> Values:
         """The parameters that a stage ran with, as sections of rows; empty where it never ran."""

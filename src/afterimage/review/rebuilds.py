@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from afterimage.core import compute, outputs, stage
 from afterimage.core.errors import AfterimageError
+from afterimage.core.parsing import from_json, from_yaml
 from afterimage.review.revisions import Side
 
 LOCK, PIPELINE, BUILT_ON = "dvc.lock", "dvc.yaml", "built-on.json"
@@ -126,29 +127,20 @@ def _stages(side: Side) -> Mapping[str, Stage]:
 
 
 def _yaml(side: Side, path: str) -> Mapping[str, Any] | None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     data = side.read(path)
     if data is None:
         return None
-    try:
-        found = YAML(typ="safe").load(data.decode())
-    except (YAMLError, UnicodeDecodeError):
-        raise AfterimageError(f"{side.name}: {path}: not valid YAML") from None
+    found = from_yaml(data, f"{side.name}: {path}", AfterimageError)
     if not isinstance(found, dict):
         raise AfterimageError(f"{side.name}: {path}: expected a mapping, found {type(found).__name__}")
     return found
 
 
 def _built_on(side: Side) -> Mapping[str, str] | None:
-    import json
-
     data = side.read(BUILT_ON)
     if data is None:
         return None
-    try:
-        found: Mapping[str, str] = json.loads(data)["cpu"]
-    except (ValueError, KeyError, TypeError):
-        raise AfterimageError(f"{side.name}: {BUILT_ON}: does not say which CPU it was") from None
+    found = from_json(data, f"{side.name}: {BUILT_ON}", AfterimageError).get("cpu")
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise AfterimageError(f"{side.name}: {BUILT_ON}: does not say which CPU it was")
     return found
