@@ -114,7 +114,7 @@ class _Lines:
         for place in range(len(values)):
             text = next(self.stream, None)
             self.line += 1
-            expected = f"{name}_{number}_{place}"
+            expected = f"{name}_{number}_{place}"  # may be as long as the table makes it
             if text is None:
                 raise SubmissionError(f"{self.path}: ends after line {self.line - 1}; expected {expected} next")
             found, _, value = text.rstrip("\r\n").rpartition(",")

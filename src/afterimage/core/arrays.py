@@ -16,6 +16,8 @@ from afterimage.core.parsing import parsing
 
 SCALE = "scale"
 """The part of a sample with the scales of its 8-bit features: float32 `[2, C]`, the steps and the lowest values."""
+LONGEST_HEADER = 10_000
+"""Bytes, as NumPy has it; but NumPy reads what is longer before it says so."""
 BLOCK = 512
 """A tar's members and their headers fill whole blocks."""
 
@@ -67,8 +69,12 @@ def load(path: Path) -> npt.NDArray[Any]:
 def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether columns come first, and type of the array that follows."""
     version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)
+    plain = version == (1, 0)
+    length = stream.read(2 if plain else 4)
+    if (size := int.from_bytes(length, "little")) > LONGEST_HEADER:
+        raise ValueError(f"claims a header of {size} bytes")
+    read = np.lib.format.read_array_header_1_0 if plain else np.lib.format.read_array_header_2_0
+    return read(io.BytesIO(length + stream.read(size)))
 
 
 def restored(codes: npt.NDArray[np.uint8], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -7,14 +7,19 @@ reader lists their exceptions: it parses within `parsing`, and whatever they rai
 import csv
 import errno
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from afterimage.core.errors import AfterimageError, one_line
+from afterimage.core.errors import AfterimageError, one_line, shortened
 
 LONGEST = 300
 """Letters of a parser's own words; some quote all that they were given."""
+ADDRESS = re.compile(" at 0x[0-9a-f]+")
+"""Of an object in memory: another in each run."""
+DEEPEST, MOST = 100, 1_000_000
+"""Levels and values of YAML and JSON: an alias of an alias makes billions of a few bytes, or goes round for ever."""
 SYSTEM = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS)
 """What an open file may meet that says nothing about its bytes."""
 
@@ -43,10 +48,10 @@ def _is_of_the_system(error: OSError) -> bool:
 
 def reason(error: Exception) -> str:
     """What an exception says, on one line of bounded length."""
-    text = one_line(str(getattr(error, "strerror", None) or error))
+    text = ADDRESS.sub("", one_line(str(getattr(error, "strerror", None) or error)))
     if isinstance(error, LookupError | TypeError | AttributeError | AssertionError) or not text:
         text = f"{type(error).__name__}: {text}".removesuffix(": ")  # their words alone say little
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return shortened(text, LONGEST)
 
 
 def from_yaml(data: bytes, where: str, fault: type[AfterimageError]) -> Any:
@@ -60,10 +65,19 @@ def from_yaml(data: bytes, where: str, fault: type[AfterimageError]) -> Any:
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
     with parsing(fault, f"{where}: not valid YAML"):
         try:
-            return YAML(typ="safe").load(data.decode("utf-8-sig"))
+            text = data.decode("utf-8-sig")
+            depth = 0
+            for event in YAML(typ="safe").parse(text):  # deep ones overflow the stack of what loads them, in C
+                depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+                if depth > DEEPEST:
+                    raise ValueError(f"more than {DEEPEST} levels deep")
+            found = YAML(typ="safe").load(text)
+            _check_size(found, {})
+            return found
         except MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise fault(f"{where}{line}: not valid YAML: {error.problem}") from None
@@ -80,9 +94,24 @@ def from_json(data: bytes, where: str, fault: type[AfterimageError]) -> dict[str
     """
     with parsing(fault, f"{where}: not JSON"):
         found = json.loads(data)
+        _check_size(found, {})
     if not isinstance(found, dict):
         raise fault(f"{where}: expected an object, found {type(found).__name__}")
     return found
+
+
+def _check_size(value: Any, known: dict[int, int], depth: int = 0) -> int:
+    """How many values there are in one; ValueError for too many, or too many levels."""
+    if not isinstance(value, dict | list | set):
+        return 1
+    if depth > DEEPEST:
+        raise ValueError(f"more than {DEEPEST} levels deep, or within itself")
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_check_size(each, known, depth + 1) for each in inner)
+    if known[id(value)] > MOST:
+        raise ValueError(f"aliases make more than {MOST} values of it")
+    return known[id(value)]
 
 
 def from_csv(

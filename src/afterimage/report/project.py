@@ -215,7 +215,7 @@ def _check(where: str, row: Values, observations: Mapping[str, Values]) -> None:
         raise ParamsError(
             f"{where}.observes`: {row['observes']!r}, but `{name}` is of the kind {observation['kind']!r}"
         )
-    parts = list(observation.get("layers") or observation.get("levels") or [])
+    parts = [str(part) for part in observation.get("layers") or observation.get("levels") or []]
     if part and part not in parts:
         keeps = ", ".join(parts) or "none"
         raise ParamsError(f"{where}.observation`: `{part}` is no part that `observations.{name}` keeps: {keeps}")

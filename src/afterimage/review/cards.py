@@ -136,13 +136,15 @@ def card(name: str) -> Card:
         observation=row.get("observation", name),
         dataset=row["dataset"],
         cases=dict(_cases(project, kind, name, section)),
-        measured=_json(layout.measured(name) / PROVENANCE),
+        measured=_checked(
+            layout.measured(name) / PROVENANCE, images=str, observations=dict, lpips=str, metrics=dict, seeds=list
+        ),
         settings=project.metrics.model_dump(),
         parts=list(_parts(data, lock, section, name, measuring)),
         model=_json(layout.model(name) / "card.json") if section == TRAINED else None,
         compute=lock.params(measuring).get("compute"),
         code=_code(kind, name),
-        built_on=_json(BUILT_ON),
+        built_on=_checked(BUILT_ON, cpu=dict, packages=dict, python=str, system=str),
         runs=[record for each in stages if (record := _json(stage.RECORDS / f"{each}.json"))],
     )
 
@@ -158,6 +160,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _checked(path: Path, **kinds: type) -> Values | None:
+    """An object with these keys of these types."""
+    found = _json(path)
+    for key, kind in kinds.items():
+        if found is not None and not isinstance(found.get(key), kind):
+            raise AfterimageError(f"{path}: `{key}` should be a {kind.__name__}, found {found.get(key)!r}")
+    return found
 
 
 def _json(path: Path) -> Values | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from afterimage.core import compute, outputs, stage
 from afterimage.core.errors import AfterimageError
-from afterimage.core.parsing import from_json, from_yaml
+from afterimage.core.parsing import from_json, from_yaml, parsing
 from afterimage.review.revisions import Side
 
 LOCK, PIPELINE, BUILT_ON = "dvc.lock", "dvc.yaml", "built-on.json"
@@ -67,7 +67,7 @@ def compare(committed: Side, run: Side) -> Rebuild:
         AfterimageError: one of them has no dvc.lock, or a file cannot be read.
     """
     before, after = _stages(committed), _stages(run)
-    groups = list((_yaml(run, PIPELINE) or {}).get("stages") or {})
+    groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
     order = {group: place for place, group in enumerate(groups)}
     names = sorted({**before, **after}, key=lambda name: order.get(name.partition("@")[0], len(order)))
     made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs", [])}
@@ -111,7 +111,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _hashes(locked: Stage, what: str) -> dict[str, str]:
-    return {each["path"]: each.get("md5", "") for each in locked.get(what) or []}
+    return {str(each["path"]): each.get("md5", "") for each in locked.get(what) or []}
 
 
 def _unequal(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -122,7 +122,13 @@ def _stages(side: Side) -> Mapping[str, Stage]:
     found = _yaml(side, LOCK)
     if found is None:
         raise AfterimageError(f"{side.name}: there is no {LOCK}, so nothing was built; `dvc repro` builds it")
-    stages: Mapping[str, Stage] = found.get("stages") or {}
+    where = f"{side.name}: {LOCK}: not as DVC writes it"
+    with parsing(AfterimageError, where):
+        stages: Mapping[str, Stage] = found.get("stages") or {}
+        for locked in stages.values():
+            for what in ("deps", "outs"):
+                _hashes(locked, what)
+            dict(locked.get("params") or {})
     return stages
 
 
