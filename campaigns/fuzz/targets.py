@@ -309,8 +309,8 @@ compute: {portable: true, threads: 1}
 """
 PROVENANCE = b"""{"kind": "features", "cases": ["test"], "dataset": "photos", "images": "a",
 "observations": {"test": "b"}, "lpips": "none", "seeds": [0], "metrics": {"psnr": "p"}}"""
-BUILT_ON = b"""{"cpu": {"machine": "x86_64", "vendor": "a", "family": "1", "model": "2", "name": "c"}, "system": "Linux",
-"python": "3.11.7", "packages": {"torch": "2.15.0"}}"""
+BUILT_ON = b"""{"cpu": {"machine": "x86_64", "vendor": "a", "family": "1", "model": "2", "name": "c"},
+"system": "Linux", "python": "3.11.7", "packages": {"torch": "2.15.0"}}"""
 PRESET = b"""
 about:
   title: Another

@@ -23,7 +23,7 @@ from pydantic import Field
 from afterimage.core import layout, outputs, params
 from afterimage.core.errors import ParamsError
 from afterimage.core.parsing import parsing
-from afterimage.observations import row_of
+from afterimage.observations import KINDS, row_of
 
 Rows = dict[str, Any]
 
@@ -101,8 +101,8 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
     if not isinstance(overlay := params.load(preset).get("params"), dict):
         raise ParamsError(f"{preset}: `params` should be a mapping of sections")
     before = params.load(path)
-    after = _overlaid(before, overlay, preset, path)
-    with parsing(ParamsError, f"{preset} cannot be laid over {path}; both need sections and rows in block style"):
+    with parsing(ParamsError, f"{preset} cannot be laid over {path}; both need rows of keys and values in block style"):
+        after = _overlaid(before, overlay, preset, path)
         tidy = _written(path, preset, before, after)
     with outputs.file(path) as partial:
         partial.write_text(tidy, encoding="utf-8")
@@ -145,6 +145,8 @@ def set_aside(project: Path) -> list[str]:
         for name, row in (data.get(section) or {}).items():
             with parsing(ParamsError, f"params.yaml: `{section}.{name}`"):
                 kind = row["kind"] if section == "observations" else row["observes"]
+                if kind not in KINDS:
+                    raise ValueError(f"{kind!r} is no kind of observation")
             (project / layout.metrics(kind, name)).mkdir(parents=True)
     for folder in _plots(project / "dvc.yaml"):
         (project / folder).mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,9 @@ class AfterimageError(Exception):
 
 def one_line(text: str) -> str:
     """A text on one line that can be printed."""
-    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], " ".join(line.strip() for line in text.splitlines()))
+    return UNPRINTABLE.sub(
+        lambda found: ascii(found[0])[1:-1], " ".join(filter(None, map(str.strip, text.splitlines())))
+    )
 
 
 def shortened(text: str, letters: int) -> str:

@@ -76,6 +76,10 @@ def _check_shape(data: Values, path: Path) -> None:
     for group, values in (data.get(SHARED) or {}).items():
         if not isinstance(values, dict | None):
             raise ParamsError(f"{path}: `{SHARED}.{group}` should be a mapping, found {_shown(values)}")
+    for section in MEASURED:
+        for name in data.get(section) or {}:
+            if not isinstance(name, str) or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+                raise ParamsError(f"{path}: `{section}`: {_shown(name)} is no name of a row, and of its folders")
     _check_keys(data, path)
 
 

@@ -4,6 +4,7 @@ Every network that the pipeline does not train itself (encoders, the LPIPS trunk
 writes one safetensors file. The file's metadata names the origin, so that tables can always say which.
 """
 
+import io
 import json
 import pickle
 import re
@@ -89,7 +90,8 @@ def from_file(path: Path, sha256: str) -> State:
     with parsing(WeightsError, f"{path}: not weights that can be read safely"):
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # In memory, where no length within it can ask for more than there is
+        state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
     return state

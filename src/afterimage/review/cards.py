@@ -141,7 +141,9 @@ def card(name: str) -> Card:
         ),
         settings=project.metrics.model_dump(),
         parts=list(_parts(data, lock, section, name, measuring)),
-        model=_json(layout.model(name) / "card.json") if section == TRAINED else None,
+        model=_checked(layout.model(name) / "card.json", words=str, parameters=int, epochs=int)
+        if section == TRAINED
+        else None,
         compute=lock.params(measuring).get("compute"),
         code=_code(kind, name),
         built_on=_checked(BUILT_ON, cpu=dict, packages=dict, python=str, system=str),
@@ -191,7 +193,8 @@ class _Lock:
             return cls({})
         try:
             with parsing(AfterimageError, str(LOCK)):
-                return cls(from_yaml(LOCK.read_bytes(), str(LOCK), AfterimageError)["stages"])
+                found = from_yaml(LOCK.read_bytes(), str(LOCK), AfterimageError)
+                return cls(rebuilds.checked(found["stages"], str(LOCK)))
         except AfterimageError as error:
             raise AfterimageError(f"{LOCK}: not as DVC writes it; was it merged by hand? {error}") from None
 
@@ -203,17 +206,17 @@ class _Lock:
             found[section] = {**found.get(section, {}), row: value} if row else value
         return found
 
-    def behind(self, name: str) -> Iterator[tuple[str, str, str | None]]:
+    def behind(self, name: str, seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str, str | None]]:
         """What a stage read that stages before it made, and what those read: the maker, the path and its hash."""
         read = [
             (maker, dep["path"], dep.get("md5"))
             for dep in self.stages.get(name, {}).get("deps") or ()
             for out, maker in self._makers.items()
-            if dep["path"] == out or dep["path"].startswith(f"{out}/")
+            if maker not in seen and (dep["path"] == out or dep["path"].startswith(f"{out}/"))
         ]
         yield from read
         for maker, _, _ in read:
-            yield from self.behind(maker)
+            yield from self.behind(maker, seen | {maker})
 
 
 def _parts(data: Values, lock: _Lock, section: str, name: str, measuring: str) -> Iterator[Part]:

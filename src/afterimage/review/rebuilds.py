@@ -111,7 +111,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _hashes(locked: Stage, what: str) -> dict[str, str]:
-    return {str(each["path"]): each.get("md5", "") for each in locked.get(what) or []}
+    return {each["path"]: each.get("md5", "") for each in locked.get(what) or []}
 
 
 def _unequal(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -122,13 +122,22 @@ def _stages(side: Side) -> Mapping[str, Stage]:
     found = _yaml(side, LOCK)
     if found is None:
         raise AfterimageError(f"{side.name}: there is no {LOCK}, so nothing was built; `dvc repro` builds it")
-    where = f"{side.name}: {LOCK}: not as DVC writes it"
-    with parsing(AfterimageError, where):
-        stages: Mapping[str, Stage] = found.get("stages") or {}
-        for locked in stages.values():
-            for what in ("deps", "outs"):
-                _hashes(locked, what)
-            dict(locked.get("params") or {})
+    return checked(found.get("stages") or {}, f"{side.name}: {LOCK}")
+
+
+def checked(stages: Any, where: str) -> Mapping[str, Stage]:
+    """The stages of a dvc.lock, if they are as DVC writes them.
+
+    Raises:
+        AfterimageError: they are not.
+    """
+    with parsing(AfterimageError, f"{where}: not as DVC writes it"):
+        for name, locked in stages.items():
+            for each in [*(locked.get("deps") or ()), *(locked.get("outs") or ())]:
+                if not isinstance(each["path"], str) or not isinstance(each.get("md5", ""), str):
+                    raise TypeError(f"{name}: {each}")
+            for values in (locked.get("params") or {}).values():
+                dict(values)
     return stages
 
 
