@@ -52,6 +52,10 @@ class Rows:
         data = params.load(path)
         observations = _rows(path, data, "observations", ("kind", "dataset"))
         named = ("kind", "dataset", "observes", "observation")
+        for name, row in observations.items():
+            for key, kind in (("layers", list), ("levels", dict)):
+                if not isinstance(row.get(key), kind | None):
+                    raise ParamsError(f"{path}: `observations.{name}.{key}`: expected a {kind.__name__}")
         sections = {section: _rows(path, data, section, named) for section in (TRAINED, SEARCHED)}
         for section, rows in sections.items():
             for name, row in rows.items():
