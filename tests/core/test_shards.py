@@ -183,8 +183,8 @@ def test_an_unknown_split(copied: Path) -> None:
     ("text", "expected"),
     [
         (None, "there is no such index"),
-        ("{", "not an index of shards"),
-        ("[]", "not an index of shards"),
+        ("{", "index.json: not JSON: "),
+        ("[]", "index.json: expected an object, found list"),
         ("{}", "not an index of shards: KeyError: 'splits'"),
         ('{"splits": {"train": {"shards": []}}}', "not an index of shards: KeyError: 'samples'"),
         ('{"splits": {"train": {"samples": 1, "shards": [{"name": "a.tar"}]}}}', "KeyError: 'samples'"),

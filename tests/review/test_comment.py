@@ -118,6 +118,6 @@ def test_a_large_change_fits_into_a_comment(sides: tuple[Side, Side], tmp_path: 
 
 def test_faults_are_told(sides: tuple[Side, Side], tmp_path: Path) -> None:
     (tmp_path / "after/params.yaml").write_text("a: [1", encoding="utf-8")
-    with pytest.raises(RevisionError, match="^workspace: params.yaml: not YAML$"):
+    with pytest.raises(RevisionError, match="^workspace: params.yaml, line 2: not valid YAML: "):
         written(sides, tmp_path / "out")
     assert not (tmp_path / "out").exists()

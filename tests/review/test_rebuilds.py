@@ -88,7 +88,7 @@ def test_a_record_is_what_compare_reads(project: Path) -> None:
     ("name", "text", "message"),
     [
         ("dvc.lock", None, r"workspace: there is no dvc\.lock, so nothing was built"),
-        ("dvc.lock", "stages: [", r"workspace: dvc\.lock: not valid YAML"),
+        ("dvc.lock", "stages: [", r"workspace: dvc\.lock, line 2: not valid YAML"),
         ("dvc.lock", "- a", r"workspace: dvc\.lock: expected a mapping, found list"),
     ],
 )

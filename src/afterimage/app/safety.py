@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from afterimage.core import images
 from afterimage.core.errors import ImageError
+from afterimage.core.parsing import parsing
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.masks import Mask, Missing
 
@@ -75,12 +76,11 @@ def _check_header(data: bytes) -> bool:
     register_heif_opener()
     if not data:
         raise ImageError("the file is empty")
-    try:
-        header = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError("not a picture in a known format; expected JPEG, PNG, WebP, HEIC or GIF") from None
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and more on damaged data
-        raise ImageError(f"damaged header: {error}") from None
+    with parsing(ImageError, "damaged header"):
+        try:
+            header = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ImageError("not a picture in a known format; expected JPEG, PNG, WebP, HEIC or GIF") from None
     width, height = header.size
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageError(
@@ -89,7 +89,8 @@ def _check_header(data: bytes) -> bool:
         )
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width} x {height} px are too few; expected at least {MIN_SIDE} px a side")
-    return bool(getattr(header, "is_animated", False))  # to count the frames, all would be read
+    with parsing(ImageError, "damaged image"):
+        return bool(getattr(header, "is_animated", False))  # to count the frames, all would be read
 
 
 def batch(files: Sequence[tuple[str, int]]) -> None:
@@ -127,7 +128,7 @@ def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> Mask:
     """
     layer = Image.new("L", size)
     pen = ImageDraw.Draw(layer)
-    try:
+    with parsing(ImageError, "The drawing could not be read; clear it and draw again"):
         if len(shapes) > MAX_SHAPES or sum(len(shape.get("points", ())) for shape in shapes) > MAX_POINTS:
             raise ImageError("The drawing has too many strokes; clear it and draw fewer.")
         for shape in shapes:
@@ -142,8 +143,6 @@ def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> Mask:
                 pen.line(points, fill=1, width=width)
                 for x, y in points:
                     pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=1)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ImageError("The drawing could not be read; clear it and draw again.") from None
     return np.asarray(layer) > 0
 
 

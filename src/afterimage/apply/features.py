@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from afterimage.core import devices, images
+from afterimage.core import arrays, devices, images
 from afterimage.core.errors import ImageError, ShardError
 from afterimage.observations.features import Features, store
 
@@ -163,13 +163,9 @@ def read_features(path: Path) -> Tensor:
     Raises:
         ShardError: the file is no array of numbers of such a shape, or not all of them are finite.
     """
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ShardError(f"{path}: not an array of numbers: {str(error).splitlines()[0]}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        kind = array.dtype if isinstance(array, np.ndarray) else "several arrays"
-        raise ShardError(f"{path}: holds {kind}, expected one array of numbers")
+    array = arrays.load(path)
+    if array.dtype.kind not in "fiu":
+        raise ShardError(f"{path}: holds {array.dtype}, expected one array of numbers")
     if array.ndim not in (3, 4) or array.size == 0:
         raise ShardError(f"{path}: features of shape {list(array.shape)}, expected [C, h, w] or [N, C, h, w]")
     if bad := int(array.size - np.isfinite(array).sum()):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from afterimage.core import images
 from afterimage.core.errors import HoleError, ImageError
+from afterimage.core.parsing import parsing
 from afterimage.observations.holes import Draws, Holes, masks
 from afterimage.observations.holes.masks import Box, Mask
 
@@ -112,13 +113,12 @@ def fill(applied: Applied, data: bytes, mask: Mask, draws: Draws | None = None) 
     header = images.open_header(data)
     if header.mode.startswith(("I", "F")) or (header.format == "PNG" and data[24] == 16):
         raise ImageError("has more than 8 bits a sample, which would be lost; expected 8-bit grey or colour")
-    try:
+    with parsing(ImageError, "damaged image"):
         image = ImageOps.exif_transpose(header)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"damaged image: {error}") from None
     transparent = "A" in image.getbands() or "transparency" in image.info
     grey = image.mode in ("1", "L", "LA")
-    whole = image.convert("RGBA")
+    with parsing(ImageError, "damaged image"):
+        whole = image.convert("RGBA")
 
     def as_it_was(filled: Image.Image) -> Image.Image:
         filled = filled.convert("L" if grey else "RGB")

@@ -18,6 +18,7 @@ from PIL import Image
 from afterimage.core import images, outputs
 from afterimage.core.engine import progress
 from afterimage.core.errors import HoleError, ImageError, SubmissionError
+from afterimage.core.parsing import parsing
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.masks import Box, Listed, Mask
 
@@ -77,7 +78,7 @@ def check(submission: Path, table: Path, originals: Path | None = None) -> Check
     listed = masks.read_boxes(table)
     total, rows = 0.0, 0
     try:
-        with submission.open(encoding="utf-8") as stream:
+        with parsing(SubmissionError, f"{submission}: not UTF-8 text"), submission.open(encoding="utf-8") as stream:
             lines = _Lines(submission, stream, listed)
             for name, boxes in progress(listed.items(), "check", len(listed), "image"):
                 values = [lines.take(name, number, box) for number, (box, _) in enumerate(boxes)]
@@ -92,8 +93,6 @@ def check(submission: Path, table: Path, originals: Path | None = None) -> Check
             lines.end()
     except OSError as error:
         raise SubmissionError(f"{submission}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SubmissionError(f"{submission}: not UTF-8 text") from None
     mse = None if originals is None else total / rows
     return Checked(len(listed), rows, mse, None if mse is None else math.sqrt(mse))
 
@@ -115,7 +114,7 @@ class _Lines:
         for place in range(len(values)):
             text = next(self.stream, None)
             self.line += 1
-            expected = f"{name}_{number}_{place}"
+            expected = f"{name}_{number}_{place}"  # may be as long as the table makes it
             if text is None:
                 raise SubmissionError(f"{self.path}: ends after line {self.line - 1}; expected {expected} next")
             found, _, value = text.rstrip("\r\n").rpartition(",")

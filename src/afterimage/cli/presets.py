@@ -22,7 +22,8 @@ from pydantic import Field
 
 from afterimage.core import layout, outputs, params
 from afterimage.core.errors import ParamsError
-from afterimage.observations import row_of
+from afterimage.core.parsing import parsing
+from afterimage.observations import KINDS, row_of
 
 Rows = dict[str, Any]
 
@@ -100,7 +101,16 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
     if not isinstance(overlay := params.load(preset).get("params"), dict):
         raise ParamsError(f"{preset}: `params` should be a mapping of sections")
     before = params.load(path)
-    after = _overlaid(before, overlay, preset, path)
+    with parsing(ParamsError, f"{preset} cannot be laid over {path}; both need rows of keys and values in block style"):
+        after = _overlaid(before, overlay, preset, path)
+        tidy = _written(path, preset, before, after)
+    with outputs.file(path) as partial:
+        partial.write_text(tidy, encoding="utf-8")
+    return list(_changes(before, after))
+
+
+def _written(path: Path, preset: Path, before: Rows, after: Rows) -> str:
+    """The text of the parameter file with a preset over it."""
     parts = _entries(textwrap.dedent(_body(_entries(preset.read_text(encoding="utf-8"), 0)["params"])), 0)
     sections = {section: _entries(_body(text), 2) for section, text in parts.items()}
     text = path.read_text(encoding="utf-8")
@@ -112,10 +122,8 @@ def apply(path: Path, folder: Path, name: str) -> list[Change]:
     ]
     tidy = _dumped(_yaml().load("".join(written) + end[0]))
     if (found := _plain(tidy)) != after:
-        raise AssertionError(f"{preset} over {path} came out as {found}, expected {after}")
-    with outputs.file(path) as partial:
-        partial.write_text(tidy, encoding="utf-8")
-    return list(_changes(before, after))
+        raise AssertionError(f"it came out as {found}, expected {after}")
+    return tidy
 
 
 def set_aside(project: Path) -> list[str]:
@@ -135,7 +143,10 @@ def set_aside(project: Path) -> list[str]:
     data = params.load(project / "params.yaml")
     for section in params.MEASURED:
         for name, row in (data.get(section) or {}).items():
-            kind = row["kind"] if section == "observations" else row["observes"]
+            with parsing(ParamsError, f"params.yaml: `{section}.{name}`"):
+                kind = row["kind"] if section == "observations" else row["observes"]
+                if kind not in KINDS:
+                    raise ValueError(f"{kind!r} is no kind of observation")
             (project / layout.metrics(kind, name)).mkdir(parents=True)
     for folder in _plots(project / "dvc.yaml"):
         (project / folder).mkdir(parents=True, exist_ok=True)

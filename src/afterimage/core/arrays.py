@@ -1,17 +1,23 @@
 """Arrays as they lie in shards: .npy files of float numbers, or of 8 bits with a scale for each channel beside them."""
 
 import io
+import math
+import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from afterimage.core.errors import ShardError
+from afterimage.core.parsing import parsing
 
 SCALE = "scale"
 """The part of a sample with the scales of its 8-bit features: float32 `[2, C]`, the steps and the lowest values."""
+LONGEST_HEADER = 10_000
+"""Bytes, as NumPy has it; but NumPy reads what is longer before it says so."""
 BLOCK = 512
 """A tar's members and their headers fill whole blocks."""
 
@@ -35,14 +41,40 @@ def from_npy(data: bytes, name: str) -> npt.NDArray[Any]:
         ShardError: the bytes are no such file, or too few.
     """
     stream = io.BytesIO(data)
-    try:
+    with parsing(ShardError, f"{name}: not an array"):
         np.lib.format.read_magic(stream)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         if fortran or dtype.hasobject:
             raise ValueError("expected rows of plain numbers")
         return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
-    except ValueError as error:
-        raise ShardError(f"{name}: not an array: {error}") from None
+
+
+def load(path: Path) -> npt.NDArray[Any]:
+    """The array in a .npy file of any of NumPy's versions, without pickles.
+
+    Raises:
+        ShardError: it is no such file, or claims to hold more than it does, which NumPy would ask memory for.
+    """
+    with parsing(ShardError, f"{path}: not an array of numbers"), path.open("rb") as stream:
+        shape, fortran, dtype = header(stream)
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects")
+        found = os.fstat(stream.fileno()).st_size - stream.tell()
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > found:
+            raise ValueError(f"claims to be {dtype} {list(shape)}, and holds {found} bytes")
+        array = np.fromfile(stream, dtype, math.prod(shape))
+        return array.reshape(shape, order="F" if fortran else "C")
+
+
+def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type of the array that follows."""
+    version = np.lib.format.read_magic(stream)
+    plain = version == (1, 0)
+    length = stream.read(2 if plain else 4)
+    if (size := int.from_bytes(length, "little")) > LONGEST_HEADER:
+        raise ValueError(f"claims a header of {size} bytes")
+    read = np.lib.format.read_array_header_1_0 if plain else np.lib.format.read_array_header_2_0
+    return read(io.BytesIO(length + stream.read(size)))
 
 
 def restored(codes: npt.NDArray[np.uint8], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

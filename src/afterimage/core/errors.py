@@ -1,8 +1,34 @@
 """One exception a kind of fault. The text of each is one line that names what was wrong and what was expected."""
 
+import re
+
+LONGEST = 2000
+"""Letters of a fault's text."""
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a name or a value from a file must not do to a terminal, a log or a table: control it, or fail to be written."""
+
 
 class AfterimageError(Exception):
-    """A fault that the user can mend; stages and commands print its text and end with status 1."""
+    """A fault that the user can mend; stages and commands print its text and end with status 1.
+
+    Its text is one line whatever it quotes: lines are joined, what cannot be printed is written as an escape, and what
+    goes on for pages is cut off.
+    """
+
+    def __init__(self, text: str = ""):
+        super().__init__(shortened(one_line(text), LONGEST))
+
+
+def one_line(text: str) -> str:
+    """A text on one line that can be printed."""
+    return UNPRINTABLE.sub(
+        lambda found: ascii(found[0])[1:-1], " ".join(filter(None, map(str.strip, text.splitlines())))
+    )
+
+
+def shortened(text: str, letters: int) -> str:
+    """A text of at most so many letters, with a sign where the rest is gone."""
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 class ParamsError(AfterimageError):

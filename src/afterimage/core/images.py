@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from afterimage.core.errors import ImageError
+from afterimage.core.parsing import parsing
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 """A larger image is refused before it is decoded: 100 million pixels are 300 MB in memory."""
 
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+"""All that are tried. Pillow knows more, some of which run a program on a file's text (EPS) or read other files."""
+
 Image.MAX_IMAGE_PIXELS = None  # the bound above is checked here, with a message of one line
 Uint8 = npt.NDArray[np.uint8]
+
+
+def _formats() -> list[str]:
+    """Those of `FORMATS` that are built into this Pillow, or added to it as HEIF is."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def open_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -37,14 +47,12 @@ def open_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """
     if not data:
         raise ImageError("the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        raise ImageError("not an image in a known format") from None
-    except Exception as error:
-        raise ImageError(f"damaged header: {error}") from None
+    with parsing(ImageError, "damaged header"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=_formats())
+        except UnidentifiedImageError:
+            raise ImageError("not an image in a known format") from None
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(f"{width} x {height} px are more than the {max_pixels} px allowed")
@@ -62,18 +70,13 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, near: int | None = None) -
         ImageError: the bytes are no image, are truncated, or its size is past the bound.
     """
     image = open_header(data, max_pixels)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if near is not None:
-                image.draft("RGB", (near, near))
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            return _to_rgb(image)
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and more on damaged data
-        raise ImageError(f"damaged image: {error}") from None
+    with parsing(ImageError, "damaged image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if near is not None:
+            image.draft("RGB", (near, near))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        return _to_rgb(image)
 
 
 def needs_no_change(data: bytes) -> bool:
@@ -83,7 +86,8 @@ def needs_no_change(data: bytes) -> bool:
         return False
     if image.format == "PNG" and data[24] != 8:  # Pillow shows 16-bit colour as RGB; IHDR holds the depth
         return False
-    return image.getexif().get(0x0112, 1) == 1 and getattr(image, "n_frames", 1) == 1
+    with parsing(ImageError, "damaged image"):
+        return image.getexif().get(0x0112, 1) == 1 and getattr(image, "n_frames", 1) == 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from afterimage.core.errors import ParamsError
+from afterimage.core.errors import ParamsError, shortened
+from afterimage.core.parsing import LONGEST, from_yaml
 
 SHARED, TRAINING = "shared", "training"
 RENAMED = {
@@ -53,23 +54,41 @@ def load(path: Path) -> Values:
         ParamsError: the file is missing, is not YAML, is not a mapping, has sections of an earlier version, or two
             rows of one name that would share a folder.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
-
     try:
-        data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        data = from_yaml(path.read_bytes(), str(path), ParamsError)
     except FileNotFoundError:
         raise ParamsError(f"{path}: there is no such parameter file") from None
-    except MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParamsError(f"{path}{line}: not valid YAML: {error.problem}") from None
     if not isinstance(data, dict):
         raise ParamsError(f"{path}: expected sections with rows, found {type(data).__name__}")
+    _check_shape(data, path)
     if old := [name for name in RENAMED if name in data]:
         renamed = "; ".join(f"rows of `{name}` are now rows of {RENAMED[name]}" for name in old)
         raise ParamsError(f"{path}: {renamed}; docs/upgrading.md has an example of each")
     _check_names(data, path)
     return data
+
+
+def _check_shape(data: Values, path: Path) -> None:
+    """That what is read as sections, rows and keys by names is that."""
+    for section, rows in data.items():
+        if not isinstance(rows, dict | None):
+            raise ParamsError(f"{path}: `{section}` should be a mapping, found {_shown(rows)}")
+    for group, values in (data.get(SHARED) or {}).items():
+        if not isinstance(values, dict | None):
+            raise ParamsError(f"{path}: `{SHARED}.{group}` should be a mapping, found {_shown(values)}")
+    for section in MEASURED:
+        for name in data.get(section) or {}:
+            if not isinstance(name, str) or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+                raise ParamsError(f"{path}: `{section}`: {_shown(name)} is no name of a row, and of its folders")
+    _check_keys(data, path)
+
+
+def _check_keys(value: Any, path: Path) -> None:
+    for key in value if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            raise ParamsError(f"{path}: expected a name as the key, found {_shown(key)}")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_keys(each, path)
 
 
 def _check_names(data: Values, path: Path) -> None:
@@ -154,7 +173,7 @@ def _section(data: Values, path: Path, name: str) -> Values:
     if name not in data:
         raise ParamsError(f"{path}: section `{name}` is missing; there are {_listed(data)}")
     if not isinstance(data[name], dict):
-        raise ParamsError(f"{path}: `{name}` should be a mapping, found {data[name]!r}")
+        raise ParamsError(f"{path}: `{name}` should be a mapping, found {_shown(data[name])}")
     return data[name]
 
 
@@ -183,7 +202,7 @@ def typed(where: str, value: Any, row_type: type[R], place: Callable[[list[str]]
             text = first["msg"].removeprefix("Value error, ")
             problem = f"{text[:1].lower()}{text[1:]}"
             if first["type"] != "value_error" or not isinstance(first["input"], dict):  # not a whole row that conflicts
-                problem = f"{first['input']!r}: {problem}"
+                problem = f"{_shown(first['input'])}: {problem}"
         more = error.error_count() - 1
         rest = f" (and {more} more like it)" if more else ""
         raise ParamsError(": ".join(part for part in (where, name and f"`{name}`", problem + rest) if part)) from None
@@ -208,6 +227,10 @@ def _place(where: str, keys: list[str], data: Values) -> str:
 
 
 _NOTHING = object()
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value), LONGEST)
 
 
 def _listed(names: Any) -> str:

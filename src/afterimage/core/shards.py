@@ -9,7 +9,6 @@ of its own: `<key>.<part>.<extension>`. Where images come in pairs, the part `in
 
 import hashlib
 import io
-import json
 import os
 import re
 import sys
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from afterimage.core import outputs
 from afterimage.core.errors import ShardError
+from afterimage.core.parsing import from_json, parsing
 
 SPLITS = ("train", "val", "test")
 
@@ -135,19 +135,15 @@ def load_index(folder: Path) -> Index:
     """
     path = folder / "index.json"
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = from_json(path.read_bytes(), str(path), ShardError)
     except FileNotFoundError:
         raise ShardError(f"{path}: there is no such index; run the stage that writes these shards") from None
-    except ValueError as error:
-        raise ShardError(f"{path}: not an index of shards: {error}") from None
-    try:
+    with parsing(ShardError, f"{path}: not an index of shards"):
         for split in index["splits"].values():
             for shard in [{"name": "x.tar", "bytes": 0, "sha256": "", **split}, *split["shards"]]:
                 kinds = [type(shard[field]) for field in ("name", "samples", "bytes", "sha256")]
                 if kinds != [str, int, int, str] or Path(shard["name"]).name != shard["name"]:
                     raise ValueError(f"not an entry of a shard: {shard}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ShardError(f"{path}: not an index of shards: {type(error).__name__}: {error}") from None
     return index
 
 
@@ -266,10 +262,7 @@ def _samples(path: Path, shard: Shard, wanted: str) -> Iterator[tuple[str, str, 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:
     """Name, offset and size of each member of a tar, from its headers alone."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            while (member := tar.next()) is not None:
-                getattr(tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
-                yield member.name, member.offset_data, member.size
-    except tarfile.TarError as error:
-        raise ShardError(f"{path}: not a whole tar: {error}") from None
+    with parsing(ShardError, f"{path}: not a whole tar"), tarfile.open(path, "r:") as tar:
+        while (member := tar.next()) is not None:
+            getattr(tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
+            yield member.name, member.offset_data, member.size

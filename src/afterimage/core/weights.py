@@ -4,6 +4,7 @@ Every network that the pipeline does not train itself (encoders, the LPIPS trunk
 writes one safetensors file. The file's metadata names the origin, so that tables can always say which.
 """
 
+import io
 import json
 import pickle
 import re
@@ -19,13 +20,12 @@ from torch import Tensor, nn
 
 from afterimage.core import outputs
 from afterimage.core.errors import WeightsError
+from afterimage.core.parsing import from_json, parsing
 
 State = Mapping[str, Tensor]
 
 PUBLISHED = re.compile(r"[A-Z][A-Z0-9_]+")
 """What torchvision's names of weights look like, such as IMAGENET1K_V1; files have other names."""
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-"""What torch.load raises on bytes that are no weights."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -87,13 +87,11 @@ def from_file(path: Path, sha256: str) -> State:
     found = outputs.sha256(path)
     if found != sha256:
         raise WeightsError(f"{path}: its sha256 is {found}, expected {sha256}")
-    try:
+    with parsing(WeightsError, f"{path}: not weights that can be read safely"):
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, *UNREADABLE) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: not weights that can be read safely: {reason}") from None
+        # In memory, where no length within it can ask for more than there is
+        state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
     return state
@@ -155,15 +153,16 @@ def load(path: Path) -> tuple[dict[str, Any], State]:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    return read_about(path), load_file(path)
+    about = read_about(path)
+    with parsing(WeightsError, f"{path}: not a weights file of this pipeline"):
+        return about, load_file(path)
 
 
 def read_about(path: Path) -> dict[str, Any]:
     """What a file that `save` wrote says about itself, without reading the weights."""
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file")
-    try:
+    with parsing(WeightsError, f"{path}: not a weights file of this pipeline"):
         with safe_open(path, framework="pt") as stream:
-            return json.loads((stream.metadata() or {})["afterimage"])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path}: not a weights file of this pipeline: {error}") from None
+            said = (stream.metadata() or {})["afterimage"]
+        return from_json(said.encode(), f"{path}: its metadata", WeightsError)

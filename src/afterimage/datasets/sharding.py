@@ -7,9 +7,9 @@ beside those of the target as the part `input` of each sample; the two are set a
 among pairs is its own input, so that every sample has one.
 """
 
-import csv
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,6 +19,7 @@ from PIL import Image
 
 from afterimage.core import engine, images, outputs
 from afterimage.core.errors import ImageError, ShardError
+from afterimage.core.parsing import from_csv
 from afterimage.core.randomness import generator
 from afterimage.core.shards import INPUT, SPLITS, Shard, members, write_index, writer
 from afterimage.datasets.sources import Dataset, Rejected, check_rejected, quarantine
@@ -103,10 +104,10 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
     """
     offsets = _offsets(raw_dir)
     inputs = _inputs(row, raw_dir, offsets)
-    rejected = {line["origin"]: line["reason"] for line in _lines(raw_dir / "rejected.csv")}
+    rejected = {line["origin"]: line["reason"] for line in _lines(raw_dir / "rejected.csv", ("origin", "reason"))}
     total = len(offsets) + len(rejected)
     planned: Counter[str] = Counter()
-    for line in _lines(raw_dir / "manifest.csv"):
+    for line in _manifest(raw_dir):
         cuts = _cuts(row, line["split"], line["key"], int(line["width"]), int(line["height"]))
         planned[line["split"]] += 0 if line.get("target") else len(cuts)
         if not cuts:
@@ -138,12 +139,20 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
         write_index(folder, {"dataset": name, "size": row.size, **paired}, splits)
 
 
-def _lines(path: Path) -> Iterator[dict[str, str]]:
+def _lines(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            yield from csv.DictReader(stream)
+            yield from from_csv(stream, str(path), ShardError, columns)
     except FileNotFoundError:
         raise ShardError(f"{path}: there is no such table; run the stage fetch") from None
+
+
+def _manifest(raw_dir: Path) -> Iterator[dict[str, str]]:
+    path = raw_dir / "manifest.csv"
+    for line in _lines(path, ("key", "bytes", "width", "height", "group", "split")):
+        if odd := [name for name in ("bytes", "width", "height") if not re.fullmatch("[0-9]{1,12}", line[name])]:
+            raise ShardError(f"{path}: {line['key']}: {odd[0]} is {line[odd[0]]!r}, expected a whole number")
+        yield line
 
 
 def _offsets(raw_dir: Path) -> npt.NDArray[np.int64]:
@@ -151,7 +160,7 @@ def _offsets(raw_dir: Path) -> npt.NDArray[np.int64]:
     archive = raw_dir / "images.tar"
     if not archive.is_file():
         raise ShardError(f"{archive}: there is no such archive; run the stage fetch")
-    expected = ((line["key"], int(line["bytes"])) for line in _lines(raw_dir / "manifest.csv"))
+    expected = ((line["key"], int(line["bytes"])) for line in _manifest(raw_dir))
     offsets = []
     for name, offset, size in members(archive):
         if (name, size) != (wanted := next(expected, ("nothing", 0))):

@@ -1,6 +1,5 @@
 """Rebuilding the test images of a row, joining them with their originals, and writing what was measured."""
 
-import csv
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from afterimage.core import engine, images, outputs, params, shards
 from afterimage.core.errors import ImageError, MetricError, ParamsError, ShardError
 from afterimage.core.images import Uint8, decode, encode_png
+from afterimage.core.parsing import from_csv
 from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap, mse, psnr, ssim
 from afterimage.evaluation.results import METRICS, PROVENANCE
 from afterimage.observations import Given, Stored
@@ -363,12 +363,10 @@ def samples_of(folder: Path, keys: Sequence[str] | None = None) -> dict[str, Sam
     path = folder / "samples.csv"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            lines = [line for line in csv.DictReader(stream) if line["split"] == SPLIT]
-            samples = {line["key"]: Sample(line["image"], line["group"]) for line in lines}
+            lines = from_csv(stream, str(path), ShardError, ("key", "split", "image", "group"))
+            samples = {line["key"]: Sample(line["image"], line["group"]) for line in lines if line["split"] == SPLIT}
     except FileNotFoundError:
         raise ShardError(f"{path}: there is no such table of samples") from None
-    except KeyError as error:
-        raise ShardError(f"{path}: has no column {error}") from None
     if not samples:
         raise ShardError(f"{path}: has no {SPLIT} samples to compare with")
     if keys is None:

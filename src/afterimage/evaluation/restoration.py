@@ -1,6 +1,5 @@
 """What is measured of frames besides the metrics of each level: steps alone, subgroups, clean to clean."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from afterimage.core import outputs, shards
 from afterimage.core.errors import ShardError
 from afterimage.core.images import Uint8, decode
+from afterimage.core.parsing import from_csv
 from afterimage.evaluation import metrics
 from afterimage.evaluation.baselines import frames as classical
 from afterimage.evaluation.metrics import Floats, MetricsRow
@@ -134,6 +134,6 @@ def _originals(folder: Path) -> Iterator[tuple[str, Uint8]]:
 def _lines(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
+            return list(from_csv(stream, str(path), ShardError))
     except FileNotFoundError:
         raise ShardError(f"{path}: there is no such table; `dvc repro` writes it") from None

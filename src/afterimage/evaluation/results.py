@@ -4,10 +4,8 @@ A row is measured in cases (see `reports/measured/<row>/<case>/`), and so are th
 the case is the method. Of frames, the first part of a case is the level: `heavy`, `heavy/telea`.
 """
 
-import csv
 import importlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ import numpy as np
 
 from afterimage.core import layout
 from afterimage.core.errors import AfterimageError
+from afterimage.core.parsing import from_csv, from_json, parsing
 from afterimage.evaluation.comparing import difference
 from afterimage.evaluation.metrics import Floats, Interval, MetricsRow, bootstrap
 
@@ -122,13 +121,19 @@ class Result:
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Means with their intervals: known metrics in the order of METRICS, then those that only this row has."""
-        data = read_json(self.folder / "intervals.json")["metrics"]
-        return {name: Interval(**data[name]) for name in dict.fromkeys([*METRICS, *data]) if name in data}
+        path = self.folder / "intervals.json"
+        with parsing(AfterimageError, f"{path}: not the intervals of a result"):
+            data = {name: Interval(**found) for name, found in read_json(path)["metrics"].items()}
+            if odd := [
+                name for name, found in data.items() if not all(isinstance(each, float | int) for each in found)
+            ]:
+                raise ValueError(f"`{odd[0]}` has bounds that are no numbers")
+        return {name: data[name] for name in dict.fromkeys([*METRICS, *data]) if name in data}
 
     @cached_property
     def images(self) -> dict[str, dict[str, str]]:
         """The lines of images.csv by key."""
-        return {line["key"]: line for line in read_csv(self.folder / "images.csv")}
+        return {line["key"]: line for line in read_csv(self.folder / "images.csv", ("key", "image", "group"))}
 
     @cached_property
     def groups(self) -> list[str]:
@@ -139,7 +144,7 @@ class Result:
         """Where the row was trained with several seeds, the lines of seeds.csv by seed and key; else none."""
         path = self.folder / "seeds.csv"
         found: dict[str, dict[str, dict[str, str]]] = {}
-        for line in read_csv(path) if path.is_file() else []:
+        for line in read_csv(path, ("seed", "key")) if path.is_file() else []:
             found.setdefault(line["seed"], {})[line["key"]] = line
         return found
 
@@ -209,7 +214,9 @@ def cases(row: str, levels: Sequence[str] = ()) -> list[str]:
 def in_order(found: Sequence[str], row: str, levels: Sequence[str] = (), project: Path = Path()) -> list[str]:
     """Cases by level; those without levels in the order that the row's provenance has, or else of their names."""
     path = project / layout.measured(row) / PROVENANCE
-    first = list(levels) or (json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else [])
+    first = list(levels) or (read_json(path).get("cases") if path.is_file() else [])
+    if not isinstance(first, list) or not all(isinstance(part, str) for part in first):
+        raise AfterimageError(f"{path}: `cases` should be a list of names, found {first!r}")
     order = {part: place for place, part in enumerate(first)}
     return sorted(found, key=lambda case: (order.get(case.partition("/")[0], len(order)), case))
 
@@ -260,19 +267,17 @@ def shown_value(interval: Interval, digits: int, signed: bool = False) -> dict[s
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    return from_json(_bytes(path), str(path), AfterimageError)
+
+
+def read_csv(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
+    text = io.TextIOWrapper(io.BytesIO(_bytes(path)), encoding="utf-8", newline="")
+    return list(from_csv(text, str(path), AfterimageError, columns))
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise AfterimageError(f"{path}: not JSON: {error}") from None
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise AfterimageError(f"{path}: there is no such file; `dvc repro` writes what the rows need") from None
 

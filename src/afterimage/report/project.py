@@ -52,6 +52,10 @@ class Rows:
         data = params.load(path)
         observations = _rows(path, data, "observations", ("kind", "dataset"))
         named = ("kind", "dataset", "observes", "observation")
+        for name, row in observations.items():
+            for key, kind in (("layers", list), ("levels", dict)):
+                if not isinstance(row.get(key), kind | None):
+                    raise ParamsError(f"{path}: `observations.{name}.{key}`: expected a {kind.__name__}")
         sections = {section: _rows(path, data, section, named) for section in (TRAINED, SEARCHED)}
         for section, rows in sections.items():
             for name, row in rows.items():
@@ -215,7 +219,7 @@ def _check(where: str, row: Values, observations: Mapping[str, Values]) -> None:
         raise ParamsError(
             f"{where}.observes`: {row['observes']!r}, but `{name}` is of the kind {observation['kind']!r}"
         )
-    parts = list(observation.get("layers") or observation.get("levels") or [])
+    parts = [str(part) for part in observation.get("layers") or observation.get("levels") or []]
     if part and part not in parts:
         keeps = ", ".join(parts) or "none"
         raise ParamsError(f"{where}.observation`: `{part}` is no part that `observations.{name}` keeps: {keeps}")

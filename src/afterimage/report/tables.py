@@ -3,13 +3,12 @@
 `results` reads params.yaml and metrics/ alone, without a heavy import.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from afterimage.core import layout, outputs
-from afterimage.evaluation.results import MAIN, METRICS, in_order
+from afterimage.evaluation.results import MAIN, METRICS, in_order, read_json
 from afterimage.observations import KINDS
 from afterimage.report.project import Project, Reconstructor, Rows
 
@@ -62,7 +61,7 @@ def _of_row(project: Path, row: Reconstructor) -> list[Values]:
 
 def _line(project: Path, kind: str, row: str, case: str, observation: str, trained: str) -> Values:
     path = project / layout.metrics(kind, row) / f"{case}.json"
-    numbers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    numbers = read_json(path) if path.is_file() else {}
     shown = {name: numbers[name] for name in COLUMNS[kind] if name in numbers}
     return {"row": row, "case": case, "observation": observation, "trained": trained, **shown}
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from afterimage.core import layout, params, stage
 from afterimage.core.errors import AfterimageError, ParamsError
+from afterimage.core.parsing import from_yaml, parsing
 from afterimage.evaluation.comparing import Difference, difference
 from afterimage.evaluation.metrics import Interval
 from afterimage.evaluation.results import MAIN, PROVENANCE, Baseline, Result, read_json
@@ -135,13 +136,17 @@ def card(name: str) -> Card:
         observation=row.get("observation", name),
         dataset=row["dataset"],
         cases=dict(_cases(project, kind, name, section)),
-        measured=_json(layout.measured(name) / PROVENANCE),
+        measured=_checked(
+            layout.measured(name) / PROVENANCE, images=str, observations=dict, lpips=str, metrics=dict, seeds=list
+        ),
         settings=project.metrics.model_dump(),
         parts=list(_parts(data, lock, section, name, measuring)),
-        model=_json(layout.model(name) / "card.json") if section == TRAINED else None,
+        model=_checked(layout.model(name) / "card.json", words=str, parameters=int, epochs=int)
+        if section == TRAINED
+        else None,
         compute=lock.params(measuring).get("compute"),
         code=_code(kind, name),
-        built_on=_json(BUILT_ON),
+        built_on=_checked(BUILT_ON, cpu=dict, packages=dict, python=str, system=str),
         runs=[record for each in stages if (record := _json(stage.RECORDS / f"{each}.json"))],
     )
 
@@ -157,6 +162,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _checked(path: Path, **kinds: type) -> Values | None:
+    """An object with these keys of these types."""
+    found = _json(path)
+    for key, kind in kinds.items():
+        if found is not None and not isinstance(found.get(key), kind):
+            raise AfterimageError(f"{path}: `{key}` should be a {kind.__name__}, found {found.get(key)!r}")
+    return found
 
 
 def _json(path: Path) -> Values | None:
@@ -175,15 +189,14 @@ class _Lock:
 
     @classmethod
     def read(cls) -> "_Lock":
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
-        try:
-            return cls(YAML(typ="safe").load(LOCK.read_text(encoding="utf-8"))["stages"])
-        except FileNotFoundError:
+        if not LOCK.exists():
             return cls({})
-        except (YAMLError, LookupError, TypeError, AttributeError):
-            raise AfterimageError(f"{LOCK}: not as DVC writes it; was it merged by hand?") from None
+        try:
+            with parsing(AfterimageError, str(LOCK)):
+                found = from_yaml(LOCK.read_bytes(), str(LOCK), AfterimageError)
+                return cls(rebuilds.checked(found["stages"], str(LOCK)))
+        except AfterimageError as error:
+            raise AfterimageError(f"{LOCK}: not as DVC writes it; was it merged by hand? {error}") from None
 
     def params(self, name: str) -> Values:
         """The parameters that a stage ran with, as sections of rows; empty where it never ran."""
@@ -193,17 +206,17 @@ class _Lock:
             found[section] = {**found.get(section, {}), row: value} if row else value
         return found
 
-    def behind(self, name: str) -> Iterator[tuple[str, str, str | None]]:
+    def behind(self, name: str, seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str, str | None]]:
         """What a stage read that stages before it made, and what those read: the maker, the path and its hash."""
         read = [
             (maker, dep["path"], dep.get("md5"))
             for dep in self.stages.get(name, {}).get("deps") or ()
             for out, maker in self._makers.items()
-            if dep["path"] == out or dep["path"].startswith(f"{out}/")
+            if maker not in seen and (dep["path"] == out or dep["path"].startswith(f"{out}/"))
         ]
         yield from read
         for maker, _, _ in read:
-            yield from self.behind(maker)
+            yield from self.behind(maker, seen | {maker})
 
 
 def _parts(data: Values, lock: _Lock, section: str, name: str, measuring: str) -> Iterator[Part]:

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from afterimage.core import outputs
+from afterimage.core.parsing import from_yaml
 from afterimage.review import differences, writing
 from afterimage.review.revisions import RevisionError, Side
 
@@ -78,10 +76,7 @@ def _parameters(before: Side, after: Side) -> str:
 
 def _loaded(side: Side) -> Any:
     """The parameters of a side; none where it has no such file, as a folder of results alone."""
-    try:
-        return YAML(typ="safe").load(side.read(PARAMS) or b"{}")
-    except (YAMLError, UnicodeDecodeError):
-        raise RevisionError(f"{side.name}: {PARAMS}: not YAML") from None
+    return from_yaml(side.read(PARAMS) or b"{}", f"{side.name}: {PARAMS}", RevisionError)
 
 
 def _flat(data: Any, place: str = "") -> Iterator[tuple[str, str]]:

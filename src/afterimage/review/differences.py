@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 
 from afterimage.core import params
 from afterimage.core.errors import ParamsError
+from afterimage.core.parsing import from_json, from_yaml, parsing
 from afterimage.evaluation.comparing import Difference, benjamini_hochberg, differences
 from afterimage.evaluation.metrics import Floats, MetricsRow
 from afterimage.evaluation.results import MAIN, METRICS
@@ -319,28 +319,19 @@ def _table(
     side: Side, path: str, data: bytes, words: Sequence[str] = ("key", "image", "group")
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, Floats]]:
     """A table's columns of words and its columns of numbers."""
-    try:
+    expected = f"expected a table with {', '.join(words)} and a number for each metric"
+    with parsing(RevisionError, f"{side.name}: {path}: {expected}"):
         header, *lines = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
         columns = dict(zip(header, zip(*lines, strict=True), strict=True))
         names = {name: columns.pop(name) for name in words}
         numbers = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
-    except (ValueError, csv.Error, KeyError):
-        raise RevisionError(
-            f"{side.name}: {path}: expected a table with {', '.join(words)} and a number for each metric"
-        ) from None
     if bad := [name for name, column in numbers.items() if not np.isfinite(column).all()]:
         raise RevisionError(f"{side.name}: {path}: `{bad[0]}` has values that are no finite numbers")
     return names, numbers
 
 
 def _object(side: Side, path: str, data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise RevisionError(f"{side.name}: {path}: not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise RevisionError(f"{side.name}: {path}: expected an object, found {type(found).__name__}")
-    return found
+    return from_json(data, f"{side.name}: {path}", RevisionError)
 
 
 def _kinds(side: Side, results: Mapping[tuple[str, str], Result]) -> dict[str, str]:
@@ -353,11 +344,9 @@ def _kinds(side: Side, results: Mapping[tuple[str, str], Result]) -> dict[str, s
 
 def _settings(side: Side) -> MetricsRow:
     """How a side draws resamples: the section `metrics` of its parameters, or else what the pipeline comes with."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        data = YAML(typ="safe").load(side.read("params.yaml") or b"")
-        return params.typed("params.yaml", data["metrics"], MetricsRow)
-    except (YAMLError, ValueError, TypeError, KeyError, ParamsError):
+        data = from_yaml(side.read("params.yaml") or b"", "params.yaml", ParamsError)
+        with parsing(ParamsError, "params.yaml"):
+            return params.typed("params.yaml", data["metrics"], MetricsRow)
+    except ParamsError:
         return DEFAULT

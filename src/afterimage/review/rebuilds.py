@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from afterimage.core import compute, outputs, stage
 from afterimage.core.errors import AfterimageError
+from afterimage.core.parsing import from_json, from_yaml, parsing
 from afterimage.review.revisions import Side
 
 LOCK, PIPELINE, BUILT_ON = "dvc.lock", "dvc.yaml", "built-on.json"
@@ -66,7 +67,7 @@ def compare(committed: Side, run: Side) -> Rebuild:
         AfterimageError: one of them has no dvc.lock, or a file cannot be read.
     """
     before, after = _stages(committed), _stages(run)
-    groups = list((_yaml(run, PIPELINE) or {}).get("stages") or {})
+    groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
     order = {group: place for place, group in enumerate(groups)}
     names = sorted({**before, **after}, key=lambda name: order.get(name.partition("@")[0], len(order)))
     made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs", [])}
@@ -121,34 +122,40 @@ def _stages(side: Side) -> Mapping[str, Stage]:
     found = _yaml(side, LOCK)
     if found is None:
         raise AfterimageError(f"{side.name}: there is no {LOCK}, so nothing was built; `dvc repro` builds it")
-    stages: Mapping[str, Stage] = found.get("stages") or {}
+    return checked(found.get("stages") or {}, f"{side.name}: {LOCK}")
+
+
+def checked(stages: Any, where: str) -> Mapping[str, Stage]:
+    """The stages of a dvc.lock, if they are as DVC writes them.
+
+    Raises:
+        AfterimageError: they are not.
+    """
+    with parsing(AfterimageError, f"{where}: not as DVC writes it"):
+        for name, locked in stages.items():
+            for each in [*(locked.get("deps") or ()), *(locked.get("outs") or ())]:
+                if not isinstance(each["path"], str) or not isinstance(each.get("md5", ""), str):
+                    raise TypeError(f"{name}: {each}")
+            for values in (locked.get("params") or {}).values():
+                dict(values)
     return stages
 
 
 def _yaml(side: Side, path: str) -> Mapping[str, Any] | None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     data = side.read(path)
     if data is None:
         return None
-    try:
-        found = YAML(typ="safe").load(data.decode())
-    except (YAMLError, UnicodeDecodeError):
-        raise AfterimageError(f"{side.name}: {path}: not valid YAML") from None
+    found = from_yaml(data, f"{side.name}: {path}", AfterimageError)
     if not isinstance(found, dict):
         raise AfterimageError(f"{side.name}: {path}: expected a mapping, found {type(found).__name__}")
     return found
 
 
 def _built_on(side: Side) -> Mapping[str, str] | None:
-    import json
-
     data = side.read(BUILT_ON)
     if data is None:
         return None
-    try:
-        found: Mapping[str, str] = json.loads(data)["cpu"]
-    except (ValueError, KeyError, TypeError):
-        raise AfterimageError(f"{side.name}: {BUILT_ON}: does not say which CPU it was") from None
+    found = from_json(data, f"{side.name}: {BUILT_ON}", AfterimageError).get("cpu")
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise AfterimageError(f"{side.name}: {BUILT_ON}: does not say which CPU it was")
     return found

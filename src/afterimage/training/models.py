@@ -5,7 +5,6 @@ them lies what its observations need (the encoder whose features it reads), and 
 has several seeds, that is of the first, and `seeds/<seed>/` holds the same of each other.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from torch import nn
 
 from afterimage.core import layout, outputs, weights
 from afterimage.core.errors import WeightsError
+from afterimage.core.parsing import from_json
 from afterimage.core.shards import Index
 from afterimage.training import loop
 
@@ -186,11 +186,9 @@ def read(project: Path, row: str, device: torch.device, seed: int | None = None)
     """
     folder = project / layout.model(row) / ("" if seed is None else seed_folder(seed))
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = from_json((folder / CARD).read_bytes(), str(folder / CARD), WeightsError)
     except FileNotFoundError:
         raise WeightsError(f"{folder}: no trained model; `dvc repro` trains it, `dvc pull` fetches it") from None
-    except ValueError as error:
-        raise WeightsError(f"{folder / CARD}: damaged: {error}") from None
-    if not isinstance(card, dict) or not {"row", "kind", "settings", "given"} <= card.keys():
+    if not {"row", "kind", "settings", "given"} <= card.keys():
         raise WeightsError(f"{folder / CARD}: not the card of a model; `dvc repro` trains it anew")
     return Model(folder, card, project, device)

@@ -1,7 +1,6 @@
 """Tables of what was measured in shards: a row a shard, a sample, a group or a split."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,6 +14,7 @@ from afterimage.core.arrays import SCALE, from_npy, restored
 from afterimage.core.errors import CheckError, ImageError, ShardError
 from afterimage.core.images import decode, open_header
 from afterimage.core.outputs import sha256
+from afterimage.core.parsing import parsing
 from afterimage.core.shards import SPLITS
 
 
@@ -125,11 +125,12 @@ def _measure_array(
 ) -> tuple[str | None, str | None, str | None, int | None, float | None, float | None, str | None]:
     """Fault, number type, shape, count of values that are not finite, extremes and hash of an array's file."""
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
+        array = from_npy(data, "its file")
         # NumPy is slow on float16
-        values = array.astype(np.float32) if scale is None else restored(array, from_npy(scale, "its scale"))
-    except (ValueError, EOFError, ShardError) as error:
-        return f"not an array: {error}", None, None, None, None, None, None
+        with parsing(ShardError, "its scale does not fit"):
+            values = array.astype(np.float32) if scale is None else restored(array, from_npy(scale, "its scale"))
+    except ShardError as error:
+        return str(error), None, None, None, None, None, None
     finite = np.isfinite(values)
     bad = int(finite.size - np.count_nonzero(finite))
     if bad:
@@ -233,8 +234,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         CheckError: there is no such file, or it is not such a table.
     """
     try:
-        return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)[list(columns)]
+        with parsing(CheckError, f"{path}: not a table with the columns {', '.join(columns)}"):
+            return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)[list(columns)]
     except FileNotFoundError:
         raise CheckError(f"{path}: there is no such table") from None
-    except ValueError:
-        raise CheckError(f"{path}: not a table with the columns {', '.join(columns)}") from None

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import av
-from av.error import FFmpegError, InvalidDataError
+from av.error import InvalidDataError
 
 from afterimage.core.errors import ImageError, VideoError
 from afterimage.core.images import Uint8
+from afterimage.core.parsing import parsing
 from afterimage.datasets.sources.video import bounded, pixels
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def probe(path: Path | Memory) -> Clip:
         VideoError: it is no clip, or has no frame that can be decoded.
     """
     try:
-        with opened(path) as container:
+        with parsing(VideoError, f"{path}: cannot be read as a clip"), _frameless(path), opened(path) as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: no video in this file")
             track = container.streams.video[0]
@@ -105,13 +106,16 @@ def probe(path: Path | Memory) -> Clip:
             return clip._replace(
                 seconds=seconds, frames=track.frames or (round(seconds * clip.rate) if seconds else None)
             )
-    except EOFError:  # a header with nothing after it
-        raise VideoError(f"{path}: no frames in this file") from None
-    except (FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"{path}: cannot be read as a clip: {reason}") from None
     except ImageError as error:
         raise VideoError(f"{path}: {error}") from None
+
+
+@contextmanager
+def _frameless(path: Path | Memory) -> Iterator[None]:
+    try:
+        yield
+    except EOFError:  # a header with nothing after it
+        raise VideoError(f"{path}: no frames in this file") from None
 
 
 def described(path: Path | Memory, track: "VideoStream", first: av.VideoFrame) -> Clip:
@@ -145,7 +149,7 @@ def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, Non
     first, last = None, 0
     step = max(1, round(1 / (clip.rate * clip.time_base)))
     try:
-        with opened(clip.path) as container:
+        with parsing(VideoError, "damaged"), opened(clip.path) as container:
             container.streams.video[0].thread_type = "AUTO"
             for frame in decoded(container, dropped):
                 time = frame.pts if frame.pts is not None else last + step if count else 0
@@ -156,8 +160,8 @@ def frames(clip: Clip, faults: list[str], skip: int = 0) -> Generator[Frame, Non
                 resized += not _fits(frame, clip)
                 if count > skip:
                     yield Frame(time, fitted(frame, clip))
-    except (FFmpegError, OSError, ValueError, ImageError) as error:
-        faults.append(f"breaks off after {count} frames: {getattr(error, 'strerror', None) or error}")
+    except (VideoError, ImageError) as error:
+        faults.append(f"breaks off after {count} frames: {error}")
     else:
         reached = (last - (first or 0) + step) * clip.time_base
         if clip.seconds and clip.seconds - reached > SHORT:

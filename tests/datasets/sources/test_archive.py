@@ -225,7 +225,7 @@ def test_boxes_of_images(tmp_path: Path) -> None:
     [
         ("id,a,b,c,d\n7,0,0,4,x\n", "line 2: could not convert string to float: 'x'"),
         ("id,a,b,c,d\n7,0,0,4,4.5\n", "line 2: d is 4.5, expected whole pixels"),
-        ("id,a,b,c,d\n7,0,0,4\n", "line 2: "),
+        ("id,a,b,c,d\n7,0,0,4\n", "line 2: 4 cells, expected 5"),
         ("id,a,b,c,d\n7,5,0,4,4\n", "line 2: 5 0 4 4 is no box"),
         ("id,a,b,c,e\n7,0,0,4,4\n", "no column d; there are id, a, b, c, e"),
         ("id,a,b,c,d\n99,0,0,4,4\n", "the column id names none of the images, such as test/1.png"),

@@ -26,6 +26,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from afterimage.core import engine, images, outputs, params
 from afterimage.core.errors import AfterimageError, ImageError, SourceError
+from afterimage.core.parsing import parsing
 from afterimage.core.shards import SPLITS
 from afterimage.datasets.sources import quarantine
 
@@ -264,9 +265,7 @@ def upright(image: Image.Image) -> tuple[int, int]:
         ImageError: the EXIF data is damaged.
     """
     width, height = image.size
-    try:
+    with parsing(ImageError, "damaged EXIF data"):
         orientation = image.getexif().get(0x0112, 1)
-    except Exception as error:  # as in images.decode: Pillow raises what it likes on damaged data
-        raise ImageError(f"damaged EXIF data: {error}") from None
     turned = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # Pillow opens a TIFF at its upright size
     return (height, width) if turned else (width, height)

@@ -10,7 +10,6 @@ Besides image files an archive may hold:
   the manifest as `x0 y0 x1 y1; x0 y0 x1 y1`, in pixels, x1 and y1 just outside; so does an array of boxes.
 """
 
-import csv
 import io
 import math
 import posixpath
@@ -26,10 +25,12 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from afterimage.core import images, params
+from afterimage.core.arrays import header
 from afterimage.core.errors import ImageError, SourceError
+from afterimage.core.parsing import from_csv, parsing
 from afterimage.datasets import sources
 from afterimage.datasets.sources import Item, downloads, paths
-from afterimage.datasets.sources.members import FAULTS, Archive, within
+from afterimage.datasets.sources.members import Archive, within
 
 COLUMNS = (*paths.COLUMNS, "boxes")
 
@@ -200,12 +201,9 @@ def _encoded(frame: npt.NDArray[np.uint8]) -> BinaryIO:
 
 
 def _video(data: bytes, arrays: Arrays) -> Video:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            pixels = _array(archive, arrays.array)
-            corners = _array(archive, arrays.boxes) if arrays.boxes else None
-    except FAULTS as error:
-        raise ImageError(f"not a whole .npz file: {error}") from None
+    with parsing(ImageError, "not a whole .npz file"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        pixels = _array(archive, arrays.array)
+        corners = _array(archive, arrays.boxes) if arrays.boxes else None
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or 3 not in (pixels.shape[2], pixels.shape[3]):
         raise ImageError(
             f"`{arrays.array}` is {pixels.dtype} {list(pixels.shape)}, expected uint8 [H, W, 3, T] or [T, H, W, 3]"
@@ -231,8 +229,6 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         held = ", ".join(sorted(entry.removesuffix(".npy") for entry in archive.namelist())[:9])
         raise ImageError(f"no array `{name}` in this .npz file; it has {held or 'none'}") from None
     with archive.open(entry) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(stream)
         size = math.prod(shape) * dtype.itemsize
         if dtype.hasobject or min(shape, default=0) < 0 or size > min(entry.file_size, sources.MAX_BYTES):
@@ -251,14 +247,12 @@ def _listed(archive: Archive, boxes: Boxes, names: list[str]) -> dict[str, Recta
     if len(full) != 1:
         raise SourceError(f"{where}: {'several such tables' if full else 'no such table'} in the archive")
     try:
-        text = archive.read(full[0]).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        lines = list(reader)
-    except (ImageError, UnicodeError, csv.Error) as error:
+        data = archive.read(full[0])
+    except ImageError as error:
         raise SourceError(f"{where}: not a table that can be read: {error}") from None
     columns = [boxes.image, *(name.removeprefix("+") for corners in boxes.corners for name in corners)]
-    if unknown := [name for name in columns if name not in (reader.fieldnames or ()) and not name.isdecimal()]:
-        raise SourceError(f"{where}: no column {unknown[0]}; there are {', '.join(reader.fieldnames or ())}")
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    lines = list(from_csv(text, where, SourceError, [name for name in columns if not name.isdecimal()]))
     called = _called(names)
     found: dict[str, Rectangles] = {}
     for number, line in enumerate(lines, 2):

@@ -21,6 +21,7 @@ from pydantic import field_validator
 
 from afterimage.core import outputs
 from afterimage.core.errors import ImageError, SourceError
+from afterimage.core.parsing import parsing
 from afterimage.datasets import sources
 from afterimage.datasets.sources import Dataset, Item, downloads, paths
 
@@ -199,34 +200,31 @@ def _rows(file: Path, row: Row, shard: Shard) -> Iterator[Values]:
 
     where = f"{row.id}: {shard.name}"
     grouped = [] if row.group == "image" else [row.group]
-    try:
-        with parquet.ParquetFile(file) as table:
-            schema = table.schema_arrow
-            columns = [row.column, *([row.label] if row.label else []), *grouped]
-            if absent := [column for column in columns if column not in schema.names]:
-                raise SourceError(f"{where}: no column {absent[0]}; there are {', '.join(schema.names)}")
-            kind = schema.field(row.column).type
-            nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-            inner = kind.field("bytes").type if nested else kind
-            if not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
-                raise SourceError(f"{where}: column {row.column} is {kind}, expected images as bytes")
-            classes = _classes(schema.metadata or {}, row.label)
-            number = 0
-            for batch in table.iter_batches(ROWS, columns=columns):
-                image = batch.column(row.column)
-                for place in range(batch.num_rows):
-                    value = image[place].as_py()
-                    label = batch.column(row.label)[place].as_py() if row.label else None
-                    group = batch.column(row.group)[place].as_py() if grouped else None
-                    yield Values(
-                        number,
-                        value["bytes"] if nested and value is not None else value,
-                        classes[label] if isinstance(label, int) and 0 <= label < len(classes) else _text(label),
-                        _text(group),
-                    )
-                    number += 1
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{where}: not a parquet file that can be read: {downloads.line(error)}") from None
+    with parsing(SourceError, f"{where}: not a parquet file that can be read"), parquet.ParquetFile(file) as table:
+        schema = table.schema_arrow
+        columns = [row.column, *([row.label] if row.label else []), *grouped]
+        if absent := [column for column in columns if column not in schema.names]:
+            raise SourceError(f"{where}: no column {absent[0]}; there are {', '.join(schema.names)}")
+        kind = schema.field(row.column).type
+        nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        inner = kind.field("bytes").type if nested else kind
+        if not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
+            raise SourceError(f"{where}: column {row.column} is {kind}, expected images as bytes")
+        classes = _classes(schema.metadata or {}, row.label)
+        number = 0
+        for batch in table.iter_batches(ROWS, columns=columns):
+            image = batch.column(row.column)
+            for place in range(batch.num_rows):
+                value = image[place].as_py()
+                label = batch.column(row.label)[place].as_py() if row.label else None
+                group = batch.column(row.group)[place].as_py() if grouped else None
+                yield Values(
+                    number,
+                    value["bytes"] if nested and value is not None else value,
+                    classes[label] if isinstance(label, int) and 0 <= label < len(classes) else _text(label),
+                    _text(group),
+                )
+                number += 1
 
 
 def _classes(metadata: dict[bytes, bytes], label: str | None) -> list[str]:

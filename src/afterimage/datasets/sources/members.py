@@ -25,16 +25,15 @@ import os
 import posixpath
 import re
 import stat
-import struct
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from afterimage.core.errors import ImageError, SourceError
+from afterimage.core.parsing import parsing
 from afterimage.datasets import sources
 from afterimage.datasets.sources import downloads
 
@@ -63,11 +62,6 @@ BEGINNINGS = {
     b"Rar!": "rar",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-FAULTS = (
-    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, ValueError, IndexError, OverflowError, NotImplementedError),
-)
-"""What the readers of archives raise on damaged ones."""
 
 
 class Member(NamedTuple):
@@ -104,15 +98,13 @@ class Archive:
             raise SourceError(f"{origin}: cannot be opened: {error.strerror}") from None
         self._limit = max(sources.MAX_BYTES, MAX_RATIO * os.fstat(stream.fileno()).st_size)
         kind = _kind(stream, origin)
-        try:
+        with parsing(SourceError, f"{origin}: not a whole {kind} archive"):
             if kind == "zip":
                 self._zip = zipfile.ZipFile(stream)
                 self._add(self._zip_members(self._zip))
             else:
                 self._tar = self._decompressed(stream, kind) if kind in OPENERS else stream
                 self._add(self._tar_members())
-        except FAULTS as error:
-            raise SourceError(f"{origin}: not a whole {kind} archive: {error}") from None
 
     def read(self, name: str) -> bytes:
         """The bytes of a member.
@@ -146,11 +138,8 @@ class Archive:
 
     def _inflated(self, entry: zipfile.ZipInfo, size: int) -> bytes:
         assert self._zip is not None
-        try:
-            with self._zip.open(entry) as stream:
-                data = stream.read(size)
-        except (*FAULTS, OSError) as error:
-            raise ImageError(f"damaged in the archive: {error}") from None
+        with parsing(ImageError, "damaged in the archive"), self._zip.open(entry) as stream:
+            data = stream.read(size)
         if len(data) != size:
             raise ImageError(f"damaged in the archive: {len(data)} bytes, expected {size}")
         return data

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from afterimage.core import images
 from afterimage.core.errors import ImageError, SourceError
+from afterimage.core.parsing import parsing
 from afterimage.datasets.sources import Item, folder, paths
 
 if TYPE_CHECKING:
@@ -98,34 +99,31 @@ def _shots(stream: BinaryIO, rate: float) -> Iterator[Shot]:
         ImageError: it, or the rest of it, cannot be decoded.
     """
     import av
-    from av.error import FFmpegError
 
     exact = Fraction(rate).limit_denominator(1_000_000)
     start: Fraction | None = None
     due = 0
-    try:
-        # no protocol is let through, so a playlist that calls itself a clip reaches no other file and no network
-        with av.open(stream, "r", options={"protocol_whitelist": "none"}) as container:
-            if not container.streams.video:
-                raise ImageError("no video in this file")
-            track = container.streams.video[0]
-            bounded(track.codec_context.width, track.codec_context.height)
-            track.thread_type = "AUTO"
-            for frame in container.decode(track):
-                if frame.pts is None or frame.time_base is None:
-                    raise ImageError("frames without times")
-                seconds = frame.pts * frame.time_base
-                start = seconds if start is None else start
-                step = math.floor((seconds - start) * exact + TOLERANCE)
-                if step < due:
-                    continue
-                if step > paths.LAST:
-                    raise ImageError(f"more than {paths.LAST + 1} frames at this rate")
-                bounded(frame.width, frame.height)
-                yield Shot(step, seconds - start, images.encode_png(pixels(frame)))
-                due = step + 1
-    except (FFmpegError, OSError, ValueError) as error:
-        raise ImageError(f"damaged clip: {getattr(error, 'strerror', None) or error}") from None
+    # no protocol is let through, so a playlist that calls itself a clip reaches no other file and no network
+    options = {"protocol_whitelist": "none"}
+    with parsing(ImageError, "damaged clip"), av.open(stream, "r", options=options) as container:
+        if not container.streams.video:
+            raise ImageError("no video in this file")
+        track = container.streams.video[0]
+        bounded(track.codec_context.width, track.codec_context.height)
+        track.thread_type = "AUTO"
+        for frame in container.decode(track):
+            if frame.pts is None or frame.time_base is None:
+                raise ImageError("frames without times")
+            seconds = frame.pts * frame.time_base
+            start = seconds if start is None else start
+            step = math.floor((seconds - start) * exact + TOLERANCE)
+            if step < due:
+                continue
+            if step > paths.LAST:
+                raise ImageError(f"more than {paths.LAST + 1} frames at this rate")
+            bounded(frame.width, frame.height)
+            yield Shot(step, seconds - start, images.encode_png(pixels(frame)))
+            due = step + 1
     if start is None:
         raise ImageError("no frames in this file")
 

@@ -7,8 +7,6 @@ At a level without steps the frame of an image that comes in a pair is its input
 without an input is its own frame, since nothing happened to it.
 """
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter
 from afterimage.core import shards
 from afterimage.core.errors import ShardError
 from afterimage.core.images import Uint8, decode
+from afterimage.core.parsing import from_csv, from_json
 from afterimage.observations import Given
 from afterimage.observations.frames import Frames, cctv
 from afterimage.observations.frames.row import Steps
@@ -140,6 +139,7 @@ def records(folder: Path) -> dict[str, list[cctv.Record]]:
     """What was drawn for each stored frame of a level's folder, by key: `cctv.replay` makes the frame from it."""
     found: dict[str, list[cctv.Record]] = {}
     with (folder / "drawn.csv").open(encoding="utf-8", newline="") as stream:
-        for line in csv.DictReader(stream):
-            found.setdefault(line["key"], []).append(json.loads(line["drawn"]))
+        for line in from_csv(stream, str(folder / "drawn.csv"), ShardError, ("key", "drawn")):
+            step = from_json(line["drawn"].encode(), f"{folder / 'drawn.csv'}: {line['key']}", ShardError)
+            found.setdefault(line["key"], []).append(step)
     return found

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from afterimage.core import images
 from afterimage.core.errors import HoleError, ImageError
+from afterimage.core.parsing import parsing
 
 Mask = npt.NDArray[np.bool_]
 Missing = Literal["auto", "white", "black"]
@@ -91,14 +92,15 @@ def read(data: bytes, name: str, missing: Missing = "auto") -> Mask:
     """
     try:
         header = images.open_header(data)
+        alpha = None
         if "A" in header.getbands() or "transparency" in header.info:
-            header.load()
-            alpha = np.asarray(header.convert("RGBA").getchannel("A"))
-            if alpha.min() < LIGHT:
-                return ~_light(alpha, name)
+            with parsing(ImageError, "damaged image"):
+                alpha = np.asarray(header.convert("RGBA").getchannel("A"))
         pixels = np.asarray(images.decode(data))
-    except (ImageError, OSError) as error:
+    except ImageError as error:
         raise HoleError(f"{name}: not a mask that can be read: {error}") from None
+    if alpha is not None and alpha.min() < LIGHT:
+        return ~_light(alpha, name)
     if int(np.ptp(pixels.astype(np.int16), axis=-1).max()) > DARK:
         raise HoleError(f"{name}: a mask is black and white, and this one has colours")
     light = _light(pixels[..., 0], name)
@@ -116,13 +118,13 @@ def read_boxes(path: Path) -> dict[str, list[Listed]]:
         HoleError: the table is missing or empty, or a line is not what it should be; the text has the line's number.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise HoleError(f"{path}: no table of boxes: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise HoleError(f"{path}: not a table of boxes: not UTF-8 text") from None
     found: dict[str, list[Listed]] = {}
-    for number, cells in enumerate(csv.reader(text.splitlines()), start=1):
+    with parsing(HoleError, f"{path}: not a table of boxes"):
+        lines = list(csv.reader(data.decode("utf-8-sig").splitlines()))
+    for number, cells in enumerate(lines, start=1):
         values = [cell.strip() for cell in cells]
         while values and not values[-1]:
             values.pop()

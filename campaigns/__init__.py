@@ -1,0 +1,1 @@
+"""Campaigns: long, seeded searches for what the project does not survive. Tests hold what they found."""
