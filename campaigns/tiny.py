@@ -71,7 +71,7 @@ class Project:
         return data
 
     def copy(self, root: Path, without: tuple[str, ...] = (), link: bool = True) -> "Project":
-        """The project once more. Data and cache are linked unless told otherwise: replace a file, never write into it."""
+        """The project once more. Where data and cache are linked, replace a file there, never write into it."""
 
         def link_or_copy(source: str, target: str) -> None:
             inside = Path(source).relative_to(self.root).parts
@@ -112,7 +112,7 @@ def load_yaml(path: Path) -> Any:
 def dump_yaml(data: Any, path: Path) -> None:
     """Write plain data: no aliases, rows in their order."""
     yaml = YAML()
-    yaml.representer.ignore_aliases = lambda _: True  # type: ignore[method-assign]
+    yaml.representer.ignore_aliases = lambda _: True
     yaml.dump(data, path)
 
 

@@ -4,7 +4,6 @@ import fcntl
 import os
 
 import pytest
-
 from campaigns.tiny import RESULTS, ROOT, Project, build, dump_yaml, load_yaml, ran, stale
 
 __all__ = ["RESULTS", "ROOT", "Project", "dump_yaml", "load_yaml", "ran", "stale"]

@@ -5,9 +5,10 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
+from ruamel.yaml import YAMLError
 
 from campaigns.tiny import Project, build, dump_yaml, load_yaml
 
@@ -36,7 +37,9 @@ STAGES = (
 """A stage of every kind, for every kind of observation and reconstructor."""
 RUN = Path(".afterimage/runs")
 CACHE = Path(".dvc/cache/files/md5")
-OBJECT = 0o444
+LOCK, RWLOCK = "dvc.lock", ".dvc/tmp/rwlock"
+LIMIT = 300.0
+"""Seconds that any one command may take."""
 PASSING = (".git", ".dvc/tmp", ".dvc/cache/runs", ".dvc/config.local", "dvc.lock")
 """What git and DVC keep for themselves, and dvc.lock, which is compared as what it says."""
 
@@ -49,7 +52,17 @@ class Peace(NamedTuple):
     """The MD5 of each file."""
     inodes: Mapping[int, str]
     """The same by inode: a file that a copy still shares need not be read again."""
-    lock: Mapping[str, object]
+    lock: Mapping[str, Any]
+
+
+class End(NamedTuple):
+    """How a command ended that was given again until it came to its end."""
+
+    times: int
+    said: str
+    by_hand: str
+    """What had to be put right first, because DVC could not read what it had half written itself."""
+    faults: list[str]
 
 
 class Duration(NamedTuple):
@@ -69,13 +82,15 @@ def in_peace(project: Project) -> Peace:
     """Look at a project whose stages are all done."""
     files = snapshot(project.root, {})
     inodes = {(project.root / name).stat().st_ino: digest for name, digest in files.items()}
-    return Peace(project, files, inodes, load_yaml(project.root / "dvc.lock")["stages"])
+    return Peace(project, files, inodes, load_yaml(project.root / LOCK)["stages"])
 
 
 def undone(peace: Peace, stage: str, root: Path, link: bool = True) -> Project:
     """A copy of the project that never ran one of its stages; neither DVC's cache nor its runs know of it."""
-    runs = ".dvc/cache/runs"
-    project = peace.project.copy(root, without=(runs, ".dvc/tmp"), link=link)
+    project = peace.project.copy(root, without=(".dvc/tmp",), link=link)
+    for run in files_of(project.root / ".dvc/cache/runs"):
+        if f"cmd: {peace.lock[stage]['cmd']}\n" in run.read_text(encoding="utf-8"):
+            run.unlink()
     for out in outs(peace, stage):
         for path in files_of(project.root / out):
             cached(project, peace.files[path.relative_to(project.root).as_posix()]).unlink(missing_ok=True)
@@ -84,17 +99,17 @@ def undone(peace: Peace, stage: str, root: Path, link: bool = True) -> Project:
             folder.rmdir()
         if (project.root / out).is_dir():
             (project.root / out).rmdir()
-    for out in peace.lock[stage]["outs"]:  # type: ignore[index]
+    for out in peace.lock[stage]["outs"]:
         cached(project, out["md5"]).unlink(missing_ok=True)
     (project.root / RUN / f"{script(stage)}.json").unlink()
-    lock = load_yaml(project.root / "dvc.lock")
+    lock = load_yaml(project.root / LOCK)
     del lock["stages"][stage]
-    dump_yaml(lock, project.root / "dvc.lock")
+    dump_yaml(lock, project.root / LOCK)
     return project
 
 
 def outs(peace: Peace, stage: str) -> list[str]:
-    return [out["path"] for out in peace.lock[stage]["outs"]]  # type: ignore[index]
+    return [out["path"] for out in peace.lock[stage]["outs"]]
 
 
 def script(stage: str) -> str:
@@ -119,7 +134,9 @@ def snapshot(root: Path, known: Mapping[int, str]) -> dict[str, str]:
         for name in names:
             inside, path = here / name, Path(folder, name)
             if inside.as_posix() not in PASSING:
-                found[inside.as_posix()] = "" if inside.is_relative_to(RUN) else known.get(path.stat().st_ino) or md5(path)
+                found[inside.as_posix()] = (
+                    "" if inside.is_relative_to(RUN) else known.get(path.stat().st_ino) or md5(path)
+                )
     return found
 
 
@@ -131,14 +148,52 @@ def md5(path: Path) -> str:
 def faults(project: Project, peace: Peace) -> list[str]:
     """How a project that was struck and went on to its end differs from one that was left in peace."""
     now = snapshot(project.root, peace.inodes)
-    lock = load_yaml(project.root / "dvc.lock")["stages"]
+    lock = _locked(project)
     return [
         *(f"{name}: left over" for name in now if name not in peace.files),
         *(f"{name}: missing" for name in peace.files if name not in now),
         *(f"{name}: other bits" for name in now if now[name] != peace.files.get(name, now[name])),
-        *(f"dvc.lock: {name}: other hashes" for name in {**lock, **peace.lock} if lock.get(name) != peace.lock.get(name)),
+        *(
+            f"dvc.lock: {name}: other hashes"
+            for name in {**lock, **peace.lock}
+            if lock.get(name) != peace.lock.get(name)
+        ),
         *(f".dvc/tmp/{path.name}: left over" for path in (project.root / ".dvc/tmp").glob("*tmp*")),
     ]
+
+
+def go_on(project: Project, peace: Peace, stage: str) -> End:
+    """Give `dvc repro` until it ends well, as a user does: of the stage, and of all where dvc.lock has lost others.
+
+    DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, so they are cut short where it dies in the middle of that.
+    """
+    found, said, by_hand, times = [], "", "", 0
+    while times < 4:
+        times += 1
+        cut = stage in _locked(project) and _locked(project) != peace.lock
+        again = project.run("dvc", "repro", *([] if cut else ["-s", stage]), status=None, timeout=LIMIT)
+        said += again.stdout + again.stderr
+        error = next((line for line in again.stderr.splitlines() if line.startswith("ERROR")), "")
+        if again.returncode == 0 and _locked(project) == peace.lock:
+            break
+        if RWLOCK in error:
+            by_hand = RWLOCK
+            (project.root / RWLOCK).unlink()
+        elif LOCK in error:
+            by_hand = LOCK
+            project.git("checkout", LOCK)
+        elif again.returncode:
+            found.append(f"going on ended with {again.returncode}: {error or again.stderr[-200:]}")
+    found += ["a traceback"] if "Traceback" in said else []
+    return End(times, said, by_hand, [*found, *quiet(project), *faults(project, peace)])
+
+
+def _locked(project: Project) -> Any:
+    """The stages in dvc.lock; empty where it is no YAML any more."""
+    try:
+        return (load_yaml(project.root / LOCK) or {}).get("stages") or {}
+    except YAMLError:
+        return {}
 
 
 def half_made(project: Project, peace: Peace, stage: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
-from campaigns.chaos.ground import STAGES, Duration, Peace, faults, half_made, quiet, undone
+from campaigns.chaos.ground import LIMIT, STAGES, Duration, Peace, faults, go_on, half_made, quiet, undone
 from campaigns.tiny import Project
 
 WAYS = {
@@ -23,9 +23,6 @@ WAYS = {
     "INT all": signal.SIGINT,
 }
 """A signal, and who gets it: the whole process group as from a terminal, the stage's process, or DVC's."""
-RESTARTS = 3
-LIMIT = 300.0
-"""Seconds that any one command may take."""
 
 
 class Kill(NamedTuple):
@@ -48,6 +45,8 @@ class Outcome(NamedTuple):
     restarts: int
     waited: bool
     """Whether a new process had to wait for the stage that lived on."""
+    by_hand: str
+    """What a user had to remove before it went on."""
     faults: list[str]
     seconds: float
 
@@ -80,7 +79,7 @@ def measure(peace: Peace, stage: str, work: Path) -> Duration:
     started = time.monotonic()
     began = ended = 0.0
     with (work / ".git/first.log").open("wb") as log:
-        run = start(project, stage, log.fileno())
+        run = start(project, "-s", stage, log=log.fileno())
         while run.poll() is None:
             if stage_process(run):
                 ended = time.monotonic() - started
@@ -108,31 +107,29 @@ def strike(peace: Peace, kill: Kill, duration: Duration, work: Path) -> Outcome:
     if kill.way != "KILL dvc":
         found += quiet(project, seconds=20)
         found += half_made(project, peace, kill.stage)
-    restarts, said, status = 0, "", 1
-    while status and restarts < RESTARTS:
-        again = project.run("dvc", "repro", "-s", kill.stage, status=None, timeout=LIMIT)
-        status, said, restarts = again.returncode, said + again.stdout + again.stderr, restarts + 1
-        if status:
-            found.append(f"going on ended with {status}: {(again.stderr.strip().splitlines() or ['nothing said'])[-1]}")
-    found += quiet(project)
-    if "Traceback" in said:
-        found.append("a traceback")
-    found += faults(project, peace)
+    end = go_on(project, peace, kill.stage)
     shutil.rmtree(work)
-    return Outcome(*kill, early, restarts, "waits for another process" in said, found, time.monotonic() - started)
+    waited = "waits for another process" in end.said
+    return Outcome(
+        *kill, early, end.times, waited, end.by_hand, [*found, *end.faults], round(time.monotonic() - started, 1)
+    )
 
 
-def start(project: Project, stage: str, log: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
-    """`dvc repro` of a stage in a process group of its own, as a shell does it."""
-    words = ["dvc", "repro", "-s", stage]
+def start(project: Project, *words: str, log: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    """`dvc repro` in a process group of its own, as a shell does it: one signal can end all of it."""
     return subprocess.Popen(
-        words, cwd=project.root, env=project.environment, stdout=log, stderr=log, start_new_session=True
+        ["dvc", "repro", *words],
+        cwd=project.root,
+        env=project.environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
 
 
 def killed(project: Project, kill: Kill, duration: Duration, moment: float) -> bool:
     """Start a stage and kill it; False if it ended before."""
-    run = start(project, kill.stage)
+    run = start(project, "-s", kill.stage)
     alone = kill.way == "KILL stage"
     if alone:
         while run.poll() is None and not stage_process(run):

@@ -1,7 +1,7 @@
-"""Other bad luck: a disk that fills, a folder that cannot be written to, a clock that jumps, inputs that go, two at once.
+"""Other bad luck: a disk that fills, a read-only folder, a clock that jumps, inputs that go away, two runs at once.
 
-A full disk is a small tmpfs and a read-only folder a mount, since permissions do not count for root; where mounts are
-not allowed they are skipped, with the reason.
+A full disk is a small tmpfs, and a read-only folder a mount, since permissions do not count for root; where mounts are
+not allowed both are skipped, with the reason.
 """
 
 import os
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from campaigns.chaos.ground import STAGES, Peace, faults, files_of, half_made, outs, quiet, script, undone
-from campaigns.chaos.kills import LIMIT, start
+from campaigns.chaos.ground import LIMIT, STAGES, Peace, faults, files_of, go_on, half_made, outs, script, undone
+from campaigns.chaos.kills import start
 from campaigns.tiny import Project, ran
 
 GB = 1 << 30
@@ -29,6 +29,8 @@ class Stroke(NamedTuple):
     stage: str
     said: str
     """The line that it ended with; empty where it came to its end all the same."""
+    by_hand: str
+    """What a user had to remove before it went on."""
     skipped: str
     faults: list[str]
 
@@ -40,11 +42,11 @@ def all_of(peace: Peace, seed: int, work: Path) -> Iterator[Stroke]:
     for stage in STAGES:
         part = draw.random()
         if reason:
-            yield Stroke("full disk", stage, "", reason, [])
+            yield Stroke("full disk", stage, "", "", reason, [])
         else:
             yield full_disk(peace, stage, part, work)
     for stage in ("observe@small", "train@small-relu"):
-        yield Stroke("read-only data/", stage, "", reason, []) if reason else read_only(peace, stage, work)
+        yield Stroke("read-only data/", stage, "", "", reason, []) if reason else read_only(peace, stage, work)
     work.rmdir()
     for years in (-10, 10):
         yield clock(peace, years, work)
@@ -64,7 +66,7 @@ def full_disk(peace: Peace, stage: str, part: float, work: Path) -> Stroke:
         _remount(work, f"size={used + int(part * needed) // 4096 * 4096}")
         said, found = _told(project, peace, stage)
         _remount(work, f"size={4 * GB}")
-        return Stroke("full disk", stage, said, "", [*found, *_gone_on(project, peace, stage)])
+        return _ended(Stroke("full disk", stage, said, "", "", found), project, peace)
 
 
 def read_only(peace: Peace, stage: str, work: Path) -> Stroke:
@@ -73,7 +75,7 @@ def read_only(peace: Peace, stage: str, work: Path) -> Stroke:
         with _mounted(work / "data", "--bind", str(work / "data")):
             _remount(work / "data", "ro,bind")
             said, found = _told(project, peace, stage)
-        return Stroke("read-only data/", stage, said, "", [*found, *_gone_on(project, peace, stage)])
+        return _ended(Stroke("read-only data/", stage, said, "", "", found), project, peace)
 
 
 def clock(peace: Peace, years: int, work: Path) -> Stroke:
@@ -86,7 +88,7 @@ def clock(peace: Peace, years: int, work: Path) -> Stroke:
     found = [f"{stage} ran" for stage in ran(done.stdout + done.stderr)] + ([done.stderr] if done.returncode else [])
     found += faults(project, peace)
     shutil.rmtree(work)
-    return Stroke(f"times of data/ {years:+} years", "all", "", "", found)
+    return Stroke(f"times of data/ {years:+} years", "all", "", "", "", found)
 
 
 def renamed(peace: Peace, stage: str, seconds: float, work: Path) -> Stroke:
@@ -94,61 +96,56 @@ def renamed(peace: Peace, stage: str, seconds: float, work: Path) -> Stroke:
     project = undone(peace, stage, work)
     here, away = work / "data/shards", work / "data/away"
     with (work / ".git/run.log").open("wb") as log:
-        run = start(project, stage, log.fileno())
+        run = start(project, "-s", stage, log=log.fileno())
         time.sleep(2 + 3 * seconds)
         here.rename(away)
         run.wait(LIMIT)
         away.rename(here)
     text = (work / ".git/run.log").read_text(encoding="utf-8")
     found = ["a traceback"] if "Traceback" in text else []
-    return _ended(Stroke("shards renamed", stage, _line(text, stage), "", found), project, peace, work)
+    return _ended(Stroke("shards renamed", stage, _line(text, stage, work), "", "", found), project, peace)
 
 
 def twice(peace: Peace, stage: str, seconds: float, work: Path) -> Stroke:
     """Two people give the same command."""
     project = undone(peace, stage, work)
-    texts = []
     with (work / ".git/one.log").open("wb") as one, (work / ".git/two.log").open("wb") as two:
-        runs = [start(project, stage, one.fileno())]
+        runs = [start(project, "-s", stage, log=one.fileno())]
         time.sleep(3 * seconds)
-        runs.append(start(project, stage, two.fileno()))
+        runs.append(start(project, "-s", stage, log=two.fileno()))
         ends = [run.wait(LIMIT) for run in runs]
     texts = [(work / ".git" / name).read_text(encoding="utf-8") for name in ("one.log", "two.log")]
     found = ["a traceback" for text in texts if "Traceback" in text]
     found += [] if 0 in ends else ["neither came to its end"]
     said = " ".join(line for text in texts for line in text.splitlines() if line.startswith("ERROR"))
-    return _ended(Stroke("two at once", stage, said.replace(str(work), "."), "", found), project, peace, work)
+    return _ended(Stroke("two at once", stage, said.replace(str(work), "."), "", "", found), project, peace)
 
 
-def _ended(stroke: Stroke, project: Project, peace: Peace, work: Path) -> Stroke:
-    found = [*stroke.faults, *_gone_on(project, peace, stroke.stage)]
-    shutil.rmtree(work)
-    return stroke._replace(faults=found)
+def _ended(stroke: Stroke, project: Project, peace: Peace) -> Stroke:
+    """The same command again, now that nothing is in its way."""
+    end = go_on(project, peace, stroke.stage)
+    if not project.root.is_mount():
+        shutil.rmtree(project.root)
+    return stroke._replace(by_hand=end.by_hand, faults=[*stroke.faults, *end.faults])
 
 
 def _told(project: Project, peace: Peace, stage: str) -> tuple[str, list[str]]:
     """Run a stage that cannot end well: the line that it says, and what is wrong with how it ends."""
     done = project.run("dvc", "repro", "-s", stage, status=None, timeout=LIMIT)
     text = done.stdout + done.stderr
-    said = _line(text, stage)
+    said = _line(text, stage, project.root)
     found = ["a traceback"] if "Traceback" in text else []
     if done.returncode and not said:
         found.append(f"no line of its own: {text.strip().splitlines()[-1]}")
     return said, [*found, *half_made(project, peace, stage)]
 
 
-def _line(text: str, stage: str) -> str:
+def _line(text: str, stage: str, root: Path) -> str:
     """What a stage, or else DVC, says where it ends."""
     lines = [part.strip() for line in text.splitlines() for part in line.split("\r")]
     own = [line for line in lines if line.startswith(f"{script(stage)}: ") and "waits for" not in line]
-    return (own or [line for line in lines if line.startswith("ERROR: ")] or [""])[0]
-
-
-def _gone_on(project: Project, peace: Peace, stage: str) -> list[str]:
-    """The same command again, now that nothing is in its way."""
-    again = project.run("dvc", "repro", "-s", stage, status=None, timeout=LIMIT)
-    found = [] if again.returncode == 0 else [f"going on ended with {again.returncode}: {again.stderr[-300:]}"]
-    return [*found, *quiet(project), *faults(project, peace)]
+    line = (own or [line for line in lines if line.startswith("ERROR: ")] or [""])[0]
+    return line.replace(str(root), ".")
 
 
 @contextmanager
@@ -172,4 +169,6 @@ def _no_mounts(work: Path) -> str:
     except FileNotFoundError:
         return "there is no `mount` here"
     except subprocess.CalledProcessError as error:
-        return re.sub(r"^mount: [^:]*: ", "mounts are not allowed here: ", error.stderr.decode().strip().splitlines()[0])
+        return re.sub(
+            r"^mount: [^:]*: ", "mounts are not allowed here: ", error.stderr.decode().strip().splitlines()[0]
+        )

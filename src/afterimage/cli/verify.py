@@ -11,7 +11,9 @@ from afterimage.cli import options
 @click.command("verify")
 @click.argument("revision", metavar="[REV]", default="HEAD")
 @click.option("--record", is_flag=True, help="Say which machine this is in built-on.json, to commit with dvc.lock.")
-@click.option("--files", is_flag=True, help="Hash every output, DVC's cache and local remotes, and name what is damaged.")
+@click.option(
+    "--files", is_flag=True, help="Hash every output, DVC's cache and local remotes, and name what is damaged."
+)
 @options.project
 def command(revision: str, record: bool, files: bool, project: Path) -> None:
     """Compare dvc.lock with the one of a revision: did this run build the same bits?
@@ -74,8 +76,8 @@ def _files(project: Path) -> None:
     if found.damages:
         sys.exit(1)
     click.echo(
-        f"{found.outputs} outputs are what dvc.lock says, and {found.objects} objects of the cache and of local remotes "
-        f"what their names say ({found.bytes / 1e6:.0f} MB read in {found.seconds:.1f} s)."
+        f"{found.outputs} outputs are what dvc.lock says, and {found.objects} objects of the cache and local remotes "
+        f"what their names say; {found.bytes / 1e6:.0f} MB were read in {found.seconds:.1f} s."
     )
     if found.absent:
-        click.echo(f"{len(found.absent)} outputs are not here: {', '.join(found.absent[:5])}{', ...' * (len(found.absent) > 5)}")
+        click.echo(f"Not here: {', '.join(found.absent)}.")

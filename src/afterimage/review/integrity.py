@@ -99,7 +99,9 @@ class _Look:
             if self._md5(path) != oid.removesuffix(".dir") and path not in self.mended:
                 stage = self.kept.get(oid)
                 then = f"dvc commit --force {stage}" if stage else "dvc fetch` or `dvc repro"
-                yield Damage(self._name(path), "is no longer what its name says", f"rm -f {self._name(path)}` and `{then}")
+                yield Damage(
+                    self._name(path), "is no longer what its name says", f"rm -f {self._name(path)}` and `{then}"
+                )
 
     def remotes(self) -> Iterator[Damage]:
         """Objects of remotes on this machine; others would have to be downloaded."""
