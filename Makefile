@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset app test browser lint bench reproducibility lock
+.PHONY: help setup repro preset app test browser lint bench reproducibility chaos lock
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench: setup ## Measure against the limits: the bare forward pass, memory, DVC's
 
 reproducibility: setup ## Force the pipeline twice and compare every result bit for bit
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.reproducibility
+
+chaos: setup ## Kill stages at random moments, fill disks, flip bytes: make chaos KILLS=20 SEED=1
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m campaigns.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 lock: ## Pin every version anew in requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate --group dev pyproject.toml --output-file requirements.txt

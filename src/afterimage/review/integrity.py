@@ -111,7 +111,10 @@ class _Look:
                 continue
             for oid, path in self._objects(remote.odb):
                 if self._md5(path) != oid.removesuffix(".dir"):
-                    mend = f"rm -f {self._name(path)}` and `dvc push --remote {name}"
+                    # `dvc push` would leave it out: DVC notes what a remote has, and does not look again
+                    whole = Path(self.odb.oid_to_path(oid))
+                    good = whole.is_file() and self._md5(whole) == oid.removesuffix(".dir")
+                    mend = f"cp -f {self._name(whole)} {self._name(path)}" if good else f"rm -f {self._name(path)}"
                     yield Damage(self._name(path), f"(remote {name}) is no longer what its name says", mend)
 
     def _objects(self, odb: Any) -> Iterator[tuple[str, Path]]:
