@@ -28,10 +28,10 @@ def kills(part: dict[str, Any]) -> str:
         for stage in sorted(stages)
     ]
     told = [
-        f"{len(strokes)} kills from the seed {part['seed']} in {part['seconds'] / 60:.0f} minutes. "
+        f"{len(strokes)} kills from the seed {part['seed']} in {part['seconds'] / 60:.0f} minutes.\n"
         f"{sum(s['restarts'] == 1 for s in strokes)} needed one more `dvc repro`, "
-        f"{sum(s['restarts'] > 1 for s in strokes)} more than one. "
-        f"{sum(s['waited'] for s in strokes)} times it waited for a stage that lived on. "
+        f"{sum(s['restarts'] > 1 for s in strokes)} more than one.\n"
+        f"{sum(s['waited'] for s in strokes)} times it waited for a stage that lived on.\n"
         f"{sum(bool(s['by_hand']) for s in strokes)} times a user had to put a file right"
         f"{_files(strokes)}. {sum(bool(s['faults']) for s in strokes)} ended otherwise than in peace.",
         "",
