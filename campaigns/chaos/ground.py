@@ -164,27 +164,26 @@ def faults(project: Project, peace: Peace) -> list[str]:
 
 
 def go_on(project: Project, peace: Peace, stage: str) -> End:
-    """Give `dvc repro` until it ends well, as a user does: of the stage, and of all where dvc.lock has lost others.
+    """Give `dvc repro` of a stage until it ends well, as a user does; then compare.
 
-    DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, so they are cut short where it dies in the middle of that.
+    DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, so they are cut short where it dies in the middle of that. Then
+    the first is taken from Git, and the second is removed.
     """
     found, said, by_hand, times = [], "", "", 0
     while times < 3:
         times += 1
-        cut = stage in _locked(project) and _locked(project) != peace.lock
-        again = project.run("dvc", "repro", *([] if cut else ["-s", stage]), status=None, timeout=LIMIT)
-        said += again.stdout + again.stderr
-        error = next((line for line in again.stderr.splitlines() if line.startswith("ERROR")), "")
-        if again.returncode == 0 and (cut or _locked(project) == peace.lock):
-            break
-        if RWLOCK in error:
-            by_hand = RWLOCK
-            (project.root / RWLOCK).unlink()
-        elif LOCK in error:
+        if any(name not in _locked(project) for name in peace.lock if name != stage):
             by_hand = LOCK
             project.git("checkout", LOCK)
-        elif again.returncode:
-            found.append(f"going on ended with {again.returncode}: {error or again.stderr[-200:]}")
+        again = project.run("dvc", "repro", "-s", stage, status=None, timeout=LIMIT)
+        said += again.stdout + again.stderr
+        if again.returncode == 0:
+            break
+        if RWLOCK in again.stderr:
+            by_hand = RWLOCK
+            (project.root / RWLOCK).unlink()
+        else:
+            found.append(f"going on ended with {again.returncode}: {again.stderr.strip()[-200:]}")
     found += ["a traceback"] if "Traceback" in said else []
     return End(times, said, by_hand, [*found, *quiet(project), *faults(project, peace)])
 

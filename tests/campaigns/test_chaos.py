@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from campaigns.chaos import flips, kills
-from campaigns.chaos.ground import STAGES, Duration, Peace, faults, in_peace, undone
+from campaigns.chaos.ground import LOCK, RWLOCK, STAGES, Duration, Peace, faults, go_on, in_peace, undone
 from conftest import Project
 
 STAGE = "observe@two-boxes"
@@ -63,6 +63,17 @@ def test_what_is_left_over_lost_or_damaged_is_found(peace: Peace, tmp_path: Path
         "metrics/holes/pix2pix/test.json: missing",
         "data/models/pix2pix/model.safetensors: other bits",
     ]
+
+
+@pytest.mark.parametrize(("name", "kept"), [(LOCK, 0), (LOCK, 8183), (RWLOCK, 0)])
+def test_what_dvc_cuts_short_is_put_right_by_hand(peace: Peace, name: str, kept: int, tmp_path: Path) -> None:
+    """DVC was killed while it wrote the file; the page says what to do then."""
+    project = undone(peace, "fetch@photos", tmp_path / "work")
+    path = project.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(path.read_bytes()[:kept] if path.exists() else b"")
+    end = go_on(project, peace, "fetch@photos")
+    assert (end.by_hand, end.faults) == (name, [])
 
 
 def test_a_stage_that_is_undone_is_known_nowhere(peace: Peace, tmp_path: Path) -> None:
