@@ -166,7 +166,7 @@ def faults(project: Project, peace: Peace) -> list[str]:
 def go_on(project: Project, peace: Peace, stage: str) -> End:
     """Give `dvc repro` of a stage until it ends well, as a user does; then compare.
 
-    DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, so they are cut short where it dies in the middle of that. Then
+    DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, so they are cut short where it dies meanwhile. Then
     the first is taken from Git, and the second is removed.
     """
     found, said, by_hand, times = [], "", "", 0
