@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset app test browser lint bench reproducibility lock audit
+.PHONY: help setup repro preset app test browser lint bench reproducibility fuzz chaos lock audit
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ bench: setup ## Measure against the limits: the bare forward pass, memory, DVC's
 
 reproducibility: setup ## Force the pipeline twice and compare every result bit for bit
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.reproducibility
+
+fuzz: setup ## Read thousands of damaged and hostile inputs: make fuzz INPUTS=20000 SEED=1
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m campaigns.fuzz --inputs $(or $(INPUTS),2000) $(if $(SEED),--seed $(SEED))
+
+chaos: setup ## Kill stages at random moments, fill disks, flip bytes: make chaos KILLS=20 SEED=1
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m campaigns.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 lock: ## Pin every new package in requirements*.txt, with hashes; LOCK=--upgrade raises the pinned ones too
 	$(COMPILE) $(LOCK) --group dev pyproject.toml --output-file requirements.txt

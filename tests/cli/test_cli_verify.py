@@ -8,6 +8,7 @@ from locks import CPU, committed, lock
 
 from afterimage.cli import main
 from afterimage.core import compute
+from afterimage.review import integrity
 
 
 @pytest.fixture
@@ -69,3 +70,21 @@ def test_an_unknown_revision_is_one_line(project: Path) -> None:
     done = verify(project, "nowhere")
     assert done.exit_code == 1
     assert done.stderr == "afterimage: There is no revision nowhere here; expected a branch, a tag or a commit.\n"
+
+
+def test_damaged_files_are_named_with_what_mends_them(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage = integrity.Damage("data/a.tar", "its MD5 is 1, expected 2", "rm -f data/a.tar` and `dvc pull data")
+    monkeypatch.setattr(integrity, "examine", lambda path: integrity.Examined(3, ["data/b"], 5, 10**6, 0.5, [damage]))
+    done = verify(project, "--files")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "afterimage: data/a.tar: its MD5 is 1, expected 2; `rm -f data/a.tar` and `dvc pull data` mends it.\n"
+    )
+
+
+def test_whole_files_are_told_with_what_was_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "examine", lambda path: integrity.Examined(3, ["data/b"], 5, 10**6, 0.5, []))
+    done = verify(project, "--files")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 outputs are what dvc.lock says, and 5 objects of the cache and local remotes what")
+    assert "1 MB were read in 0.5 s" in done.stdout and done.stdout.endswith("Not here: data/b.\n")

@@ -1,8 +1,13 @@
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from afterimage.core import outputs
+from afterimage.core.errors import SpaceError
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -58,3 +63,39 @@ def test_csv_has_one_newline_a_line(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert outputs.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def _by_the_system() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _by_torch() -> None:
+    try:
+        _by_the_system()
+    except OSError:
+        raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904 - as torch does, while the first is on its way
+
+
+def _by_safetensors() -> None:
+    raise ValueError(f"Error while serializing: I/O error: {os.strerror(errno.ENOSPC)} (os error 28)")
+
+
+@pytest.mark.parametrize("fill", [_by_the_system, _by_torch, _by_safetensors])
+def test_a_full_disk_is_one_line_whoever_wrote(tmp_path: Path, fill: Callable[[], None]) -> None:
+    target = tmp_path / "out"
+    line = f"^{target}: No space left on device; make room and run the same command to go on$"
+    for kind in (outputs.file, outputs.folder):
+        with pytest.raises(SpaceError, match=line), kind(target):
+            fill()
+    with pytest.raises(SpaceError, match="inside: No space"), outputs.folder(target) as folder:
+        outputs.write_json(folder / "good.json", 1)
+        with outputs.file(folder / "inside"):
+            fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_fault_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="^a bug$"), outputs.file(tmp_path / "out"):
+        with suppress(OSError):
+            raise OSError(errno.EACCES, "no")
+        raise RuntimeError("a bug")

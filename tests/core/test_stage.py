@@ -14,6 +14,7 @@ def main(key):
     if key == "full": raise OSError(28, os.strerror(28), "data/x.tar")
     if key == "bug": raise KeyError("a fault of the program")
     if key == "stop": raise KeyboardInterrupt
+    if key == "long": print("runs", flush=True); sys.stdin.read()
 stage.run(main)
 """
 
@@ -51,3 +52,17 @@ def test_a_run_leaves_its_record_outside_the_outputs(tmp_path: Path) -> None:
     assert record["stage"] == "demo@good"
     assert record["seconds"] < 60
     assert record["packages"]["torch"].count(".") >= 2
+
+
+def test_a_second_process_of_a_stage_waits(tmp_path: Path) -> None:
+    """A stage whose DVC was killed lives on; the next run must not write beside it."""
+    run(tmp_path, "good")
+    words = [sys.executable, "demo.py", "long"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=tmp_path, text=True, **pipes) as first:  # type: ignore[call-overload]
+        assert first.stdout.readline() == "runs\n"
+        with subprocess.Popen(words, cwd=tmp_path, text=True, **pipes) as second:  # type: ignore[call-overload]
+            assert second.stderr.readline() == "demo@long: waits for another process that runs it\n"
+            first.kill()
+            assert second.communicate(timeout=60) == ("runs\n", "")
+            assert second.returncode == 0

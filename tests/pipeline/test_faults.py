@@ -197,7 +197,7 @@ CASES = {
     "full disk while fetching": Case(
         removed("data/raw/photos"),
         ("fetch", "photos"),
-        r"fetch@photos: File too large.*",
+        r"fetch@photos: .*File too large.*",
         alone=False,
         absent=("data/raw/photos", "data/raw/.photos.partial"),
         limit=100_000,
@@ -205,7 +205,7 @@ CASES = {
     "full disk while sharding": Case(
         removed("data/shards/photos"),
         ("shard", "photos"),
-        r"shard@photos: File too large.*",
+        r"shard@photos: .*File too large.*",
         alone=False,
         absent=("data/shards/photos", "data/shards/.photos.partial"),
         limit=10_000,
@@ -213,7 +213,7 @@ CASES = {
     "full disk while writing weights": Case(
         removed("data/weights/small.safetensors"),
         ("weights", "small"),
-        r"weights@small: .*[Ff]ile too large.*",
+        r"weights@small: .*File too large.*",
         alone=False,
         absent=("data/weights/small.safetensors", "data/weights/.small.safetensors.partial"),
         limit=1_000_000,
@@ -221,7 +221,7 @@ CASES = {
     "full disk while observing": Case(
         removed("data/observations/small"),
         ("observe", "small"),
-        r"observe@small: File too large.*",
+        r"observe@small: .*File too large.*",
         alone=False,
         absent=("data/observations/small", "data/observations/.small.partial"),
         limit=20_000,
@@ -229,7 +229,7 @@ CASES = {
     "full disk while training": Case(
         removed("data/models/small-relu"),
         TRAIN,
-        r"train@small-relu: .*[Ff]ile too large.*",
+        r"train@small-relu: .*File too large.*",
         alone=False,
         absent=("data/models/small-relu", "data/models/.small-relu.partial"),
         limit=20_000,

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends with the same bits as one that was not."""
+"""The whole pipeline, killed and started again; tests/campaigns/test_chaos.py kills single stages."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from campaigns.chaos.kills import stage_process, start
 from conftest import RESULTS, Project, load_yaml, ran
 
 DATA = ("data", ".dvc/cache", ".dvc/tmp", ".afterimage")
@@ -21,15 +22,15 @@ def test_a_build_from_nothing_that_was_killed_twice_ends_with_the_same_bits(proj
     again = project.copy(tmp_path / "again", without=(*DATA, *RESULTS))
     assert again.results() == {}
 
-    with repro(again) as run:
+    with start(again) as run:
         wait_for(checkpoint(again, first).is_file, run)
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     interrupted(again, first)
 
-    with repro(again) as run:
+    with start(again) as run:
         wait_for(checkpoint(again, second).is_file, run)
-        os.kill(stage_process(run.pid, "train.py"), signal.SIGKILL)
+        stage_process(run).kill()  # type: ignore[union-attr]
         assert run.wait() != 0
     interrupted(again, second)
     assert (again.root / f"data/models/{first}/model.safetensors").is_file()
@@ -47,36 +48,12 @@ def checkpoint(project: Project, row: str) -> Path:
     return project.root / f".afterimage/training/{row}/checkpoint.pt"
 
 
-def repro(project: Project) -> "subprocess.Popen[bytes]":
-    """`dvc repro` in a process group of its own, so that one signal ends all of it."""
-    return subprocess.Popen(
-        ["dvc", "repro"],
-        cwd=project.root,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
 def wait_for(there: Callable[[], bool], run: "subprocess.Popen[bytes]", seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not there():
         assert run.poll() is None, f"dvc repro ended with {run.returncode} before it could be killed"
         assert time.monotonic() < end
         time.sleep(0.002)
-
-
-def stage_process(parent: int, script: str) -> int:
-    import psutil
-
-    found = [
-        process.pid
-        for process in psutil.Process(parent).children(recursive=True)
-        if any(word.endswith(script) for word in process.cmdline()) and "python" in process.name()
-    ]
-    assert len(found) == 1
-    return found[0]
 
 
 def interrupted(project: Project, row: str) -> None:

@@ -147,7 +147,7 @@ def set_aside(project: Path) -> list[str]:
                 kind = row["kind"] if section == "observations" else row["observes"]
                 if kind not in KINDS:
                     raise ValueError(f"{kind!r} is no kind of observation")
-            (project / layout.metrics(kind, name)).mkdir(parents=True)
+                (project / layout.metrics(kind, name)).mkdir(parents=True)
     for folder in _plots(project / "dvc.yaml"):
         (project / folder).mkdir(parents=True, exist_ok=True)
     return moved

@@ -1,8 +1,10 @@
 """Outputs that are whole or not there: written under a temporary name, then renamed."""
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +16,16 @@ from afterimage.core.errors import SpaceError
 
 @contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to write into; it becomes `path` when the block ends well and vanishes otherwise."""
+    """Yield an empty folder to write into; it becomes `path` when the block ends well and vanishes otherwise.
+
+    Raises:
+        SpaceError: the disk became full.
+    """
     partial = _partial(path)
-    partial.mkdir(parents=True)
     try:
-        yield partial
+        with _told(path):
+            partial.mkdir(parents=True)
+            yield partial
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)
@@ -28,14 +35,48 @@ def folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def file(path: Path) -> Iterator[Path]:
-    """Yield a name to write to; it becomes `path` when the block ends well and vanishes otherwise."""
+    """Yield a name to write to; it becomes `path` when the block ends well and vanishes otherwise.
+
+    Raises:
+        SpaceError: the disk became full.
+    """
     partial = _partial(path)
-    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partial
+        with _told(path):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Make one line of a full disk, whatever the library that wrote made of it."""
+    try:
+        yield
+    except SpaceError:
+        raise
+    except Exception as error:
+        if reason := _full(error):
+            raise SpaceError(f"{path}: {reason}; make room and run the same command to go on") from error
+        raise
+
+
+def _full(error: BaseException) -> str | None:
+    """What the system says of a full disk, if that is behind an error.
+
+    safetensors keeps no more of the system's error than its text; torch raises its own while that is on its way.
+    """
+    reasons = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.errno in reasons:
+            return reasons[below.errno]
+        if found := [reason for reason in reasons.values() if reason in str(below)]:
+            return found[0]
+        below = below.__cause__ or below.__context__
+    return None
 
 
 def require_room(path: Path, needed: int, what: str) -> None:

@@ -1,17 +1,18 @@
 """How a stage runs: one line for a fault, a run record outside the outputs, the same bits every time."""
 
+import fcntl
 import inspect
-import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from afterimage.core import compute
+from afterimage.core import compute, outputs
 from afterimage.core.errors import AfterimageError
 
 PARAMS = Path("params.yaml")
@@ -36,17 +37,22 @@ def run(main: Callable[..., None]) -> None:
 
     A fault that the user can mend, a full disk among them, is one line on standard error. What differs from run to
     run (versions, machine, duration) goes to a record under `.afterimage/runs`, which is no output of any stage.
+
+    A stage runs once at a time: a second process of it waits. DVC sees to that too, except where it was killed and its
+    stage lived on.
     """
     name = Path(sys.argv[0]).stem
     words = sys.argv[1:]
-    started = time.time()
     try:
         inspect.signature(main).bind(*words)
     except TypeError:
         fail(name, [], f"expected {' '.join(inspect.signature(main).parameters).upper() or 'no words'}, found {words}")
     try:
-        compute.pin(PARAMS)  # before `main` imports what computes
-        main(*words)
+        with _alone(RECORDS / f"{'@'.join([name, *words])}.lock"):
+            started = time.time()
+            compute.pin(PARAMS)  # before `main` imports what computes
+            main(*words)
+            _record(name, words, started)
     except AfterimageError as error:
         fail(name, words, str(error))
     except OSError as error:
@@ -56,11 +62,23 @@ def run(main: Callable[..., None]) -> None:
         fail(name, words, f"{error.strerror}{where}")
     except KeyboardInterrupt:
         fail(name, words, "interrupted; run the same command to go on")
-    _record(name, words, started)
 
 
 def fail(name: str, words: list[str], text: str) -> None:
     sys.exit(f"{'@'.join([name, *words])}: {' '.join(text.split())}")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back when the process ends, however it does."""
+    path.parent.mkdir(parents=True, exist_ok=True)  # a row's name may hold a slash
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path.stem}: waits for another process that runs it", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _record(name: str, words: list[str], started: float) -> None:
@@ -72,9 +90,7 @@ def _record(name: str, words: list[str], started: float) -> None:
         "device": _device(),
         **machine(),
     }
-    path = RECORDS / f"{'@'.join([name, *words])}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)  # a row's name may hold a slash
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    outputs.write_json(RECORDS / f"{'@'.join([name, *words])}.json", record)
 
 
 def machine() -> dict[str, Any]:

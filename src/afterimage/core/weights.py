@@ -135,7 +135,8 @@ def save(path: Path, state: State, about: Mapping[str, Any]) -> None:
     """Write a state as safetensors; `about` goes into its metadata.
 
     Raises:
-        WeightsError: the disk is full, or the folder cannot be written to.
+        SpaceError: the disk became full.
+        WeightsError: the folder cannot be written to.
     """
     # One metadata key: safetensors keeps several in no fixed order, and the bytes would differ from run to run
     metadata = {"afterimage": json.dumps(about, sort_keys=True)}
@@ -143,7 +144,7 @@ def save(path: Path, state: State, about: Mapping[str, Any]) -> None:
     with outputs.file(path) as partial:
         try:
             save_file(plain, partial, metadata=metadata)
-        except SafetensorError as error:  # it wraps what the system says of a full disk
+        except SafetensorError as error:  # it wraps what the system says; `outputs` knows a full disk by it
             raise WeightsError(f"{path}: cannot be written: {error}") from None
 
 

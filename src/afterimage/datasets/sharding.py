@@ -149,7 +149,7 @@ def _lines(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
 
 def _manifest(raw_dir: Path) -> Iterator[dict[str, str]]:
     path = raw_dir / "manifest.csv"
-    for line in _lines(path, ("key", "bytes", "width", "height", "group", "split")):
+    for line in _lines(path, ("key", "origin", "bytes", "width", "height", "group", "split")):
         if odd := [name for name in ("bytes", "width", "height") if not re.fullmatch("[0-9]{1,12}", line[name])]:
             raise ShardError(f"{path}: {line['key']}: {odd[0]} is {line[odd[0]]!r}, expected a whole number")
         yield line

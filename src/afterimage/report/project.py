@@ -56,6 +56,10 @@ class Rows:
             for key, kind in (("layers", list), ("levels", dict)):
                 if not isinstance(row.get(key), kind | None):
                     raise ParamsError(f"{path}: `observations.{name}.{key}`: expected a {kind.__name__}")
+        baselines = data.get("baselines") or {}
+        for kind, methods in baselines.items():
+            if not isinstance(methods, list | None) or not all(isinstance(method, str) for method in methods or []):
+                raise ParamsError(f"{path}: `baselines{kind and '.'}{kind}`: expected a list of names")
         sections = {section: _rows(path, data, section, named) for section in (TRAINED, SEARCHED)}
         for section, rows in sections.items():
             for name, row in rows.items():
@@ -64,7 +68,7 @@ class Rows:
             "observations": observations,
             "reconstructors": sections[TRAINED] | sections[SEARCHED],
             "searched": frozenset(sections[SEARCHED]),
-            "baselines": data.get("baselines") or {},
+            "baselines": baselines,
         }
 
     @classmethod

@@ -66,7 +66,7 @@ def markdown(card: Card) -> str:
 
 def _title(card: Card) -> str:
     row = card.parts[0].parameters or card.parts[0].today or {}
-    what = "baselines of" if card.section == OBSERVED else f"{row['kind']} of {card.observation},"
+    what = "baselines of" if card.section == OBSERVED else f"{row.get('kind', 'unknown kind')} of {card.observation},"
     return f"{card.name}: {what} {card.kind} of {card.dataset}"
 
 

@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from afterimage.core import devices, outputs
+from afterimage.core import checkpoints, devices
 from afterimage.core.errors import TrainingError
 from afterimage.core.params import Row
 
@@ -282,17 +281,12 @@ class _Progress:
             "scaler": self.scaler.state_dict(),
             **{name: getattr(self, name) for name in self._plain},
         }
-        with outputs.file(self.path) as partial, partial.open("wb") as stream:
-            torch.save(data, stream)
-            stream.flush()
-            os.fsync(stream.fileno())  # the name must not reach the disk before the bytes
+        checkpoints.write(self.path, data)
         self._saved = time.monotonic()
 
     def restore(self, device: torch.device) -> None:
-        if not self.path.is_file():
-            return
-        data = torch.load(self.path, map_location="cpu", weights_only=True)
-        if data["fingerprint"] != self.fingerprint:
+        data = checkpoints.read(self.path, self.fingerprint)
+        if data is None:
             return
         self.learner.networks.load_state_dict(data["networks"])
         for name, optimizer in self.learner.optimizers.items():

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from afterimage.core import outputs
+from afterimage.core import checkpoints
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -29,10 +27,8 @@ class Checkpoint:
         self.path = path
         fingerprint = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
         self.data: dict[str, Any] = {"fingerprint": fingerprint, "done": {}, "name": None, "running": {}}
-        if path is not None and path.is_file():
-            data = torch.load(path, map_location="cpu", weights_only=True)
-            if data["fingerprint"] == fingerprint:
-                self.data = data
+        if path is not None:
+            self.data = checkpoints.read(path, fingerprint) or self.data
         self._saved = time.monotonic()
 
     def done(self, name: str) -> dict[str, Tensor] | None:
@@ -66,8 +62,5 @@ class Checkpoint:
 
     def _write(self) -> None:
         assert self.path is not None
-        with outputs.file(self.path) as partial, partial.open("wb") as stream:
-            torch.save(self.data, stream)
-            stream.flush()
-            os.fsync(stream.fileno())  # the name must not reach the disk before the bytes
+        checkpoints.write(self.path, self.data)
         self._saved = time.monotonic()

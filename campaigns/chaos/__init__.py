@@ -1,0 +1,1 @@
+"""Bad luck in mid-run, drawn from a seed: `python -m campaigns.chaos`."""
