@@ -13,9 +13,9 @@ from PIL import Image
 from afterimage.core import layout, outputs, shards
 
 
-def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
+def noise(width: int = 48, height: int = 40, seed: int = 0, detail: int = 1) -> Image.Image:
     """Smooth colour that is different for each seed and differs from its own flips and turns."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (5 * detail, 7 * detail, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
 
 

@@ -65,7 +65,10 @@ def cases() -> dict[str, Pair]:
     found["one level of one sample"][1][5, 6, 1] ^= 1
     found["black and white"] = np.zeros_like(image), np.full_like(image, 255)
     found["constant"] = np.full_like(image, 100), np.full_like(image, 110)
-    found["noise"] = random.integers(0, 256, (2, 40, 44, 3), dtype=np.uint8)[0], found["astronaut, noise 8"][0][:40, :44]
+    found["noise"] = (
+        random.integers(0, 256, (2, 40, 44, 3), dtype=np.uint8)[0],
+        found["astronaut, noise 8"][0][:40, :44],
+    )
     found["extremes"] = tuple(random.integers(0, 2, (2, 40, 40, 3), dtype=np.uint8) * 255)  # type: ignore[assignment]
     found["SSIM's window alone"] = image[:11, :11], found["astronaut, noise 8"][1][:11, :11]
     return found

@@ -164,7 +164,7 @@ def blur(image: Uint8, sigma: float) -> Uint8:
     """The image after a Gaussian of a standard deviation in px; 0: as it is."""
     import cv2
 
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma else image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), dtype=np.uint8) if sigma else image
 
 
 FAR = range(-2, 3)
