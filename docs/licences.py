@@ -50,8 +50,8 @@ SPELLINGS = {
     "NVIDIA Proprietary Software": "NVIDIA",
 }
 """What authors write, as SPDX has it. BSD alone: the metadata do not say which."""
-UNSTATED = {"cuda-toolkit": "NVIDIA"}
-"""Of packages whose metadata name none, as found in the package itself or in its sources."""
+CLEARER = {"contourpy": "BSD-3-Clause", "cuda-toolkit": "NVIDIA", "lpips": "BSD-2-Clause"}
+"""Of packages whose metadata name none, or not which BSD, as the package itself has it."""
 
 
 def pinned(file: str) -> dict[str, list[str]]:
@@ -67,6 +67,8 @@ def pinned(file: str) -> dict[str, list[str]]:
 
 def licence(name: str) -> str:
     """The licence of an installed package: its SPDX expression, or its short text, or its classifiers."""
+    if name in CLEARER:
+        return CLEARER[name]
     about = metadata.metadata(name)
     if expression := about.get("License-Expression"):
         return SPELLINGS.get(expression, expression)
@@ -75,7 +77,7 @@ def licence(name: str) -> str:
         return SPELLINGS.get(text, text)
     classifiers = [each for each in about.get_all("Classifier") or [] if each.startswith("License :: OSI Approved ::")]
     names = [each.rpartition(" :: ")[2] for each in classifiers]
-    return " OR ".join(SPELLINGS.get(each, each) for each in names) or UNSTATED.get(name, "unknown")
+    return " OR ".join(SPELLINGS.get(each, each) for each in names) or "unknown"
 
 
 def compatible(expression: str) -> bool:

@@ -1,11 +1,10 @@
-"""Every metric against its reference: scikit-image, and the papers' formulas written out."""
+"""What metrics promise besides their numbers, which test_references.py compares with others'."""
 
 import math
 
 import numpy as np
 import pytest
 from skimage.data import astronaut, coffee
-from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from afterimage.core import params
 from afterimage.core.errors import MetricError, ParamsError
@@ -21,47 +20,6 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
     noise = np.random.default_rng(7).normal(size=originals.shape)
     strengths = np.array([1, 3, 8, 20, 60, 150]).reshape(6, 1, 1, 1)
     return originals, np.clip(originals + noise * strengths, 0, 255).round().astype(np.uint8)
-
-
-def test_mse_and_psnr_are_scikit_images(pairs):
-    expected = [mean_squared_error(a / 255, b / 255) for a, b in zip(*pairs, strict=True)]
-    np.testing.assert_allclose(mse(*pairs), expected, rtol=1e-12)
-    expected = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(*pairs, strict=True)]
-    np.testing.assert_allclose(psnr(*pairs), expected, atol=1e-9)
-
-
-def test_ssim_is_scikit_images(pairs):
-    expected = [
-        structural_similarity(
-            a,
-            b,
-            win_size=11,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            channel_axis=2,
-            data_range=255,
-        )
-        for a, b in zip(*pairs, strict=True)
-    ]
-    np.testing.assert_allclose(ssim(*pairs), expected, atol=1e-9)
-
-
-def test_ssim_is_the_papers_formula(pairs):
-    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
-    window = np.outer(window, window) / window.sum() ** 2
-
-    def mean(image: np.ndarray) -> np.ndarray:  # over every 11 x 11 window that lies inside
-        views = np.lib.stride_tricks.sliding_window_view(image, (11, 11), axis=(0, 1))
-        return np.einsum("hwcij,ij->hwc", views, window)
-
-    a, b = pairs[0][3] / 255, pairs[1][3] / 255
-    c1, c2 = 0.01**2, 0.03**2
-    covariance = mean(a * b) - mean(a) * mean(b)
-    variances = mean(a * a) - mean(a) ** 2 + mean(b * b) - mean(b) ** 2
-    means = mean(a) ** 2 + mean(b) ** 2
-    index = (2 * mean(a) * mean(b) + c1) * (2 * covariance + c2) / ((means + c1) * (variances + c2))
-    assert ssim(*pairs)[3] == pytest.approx(index.mean(), abs=1e-9)
 
 
 def test_worse_images_score_worse(lpips):
@@ -80,13 +38,6 @@ def test_identical_images(pairs, lpips):
     assert (psnr(originals, originals) == metrics.PSNR_CAP).all()
     assert ssim(originals, originals) == pytest.approx(np.ones(6), abs=1e-12)
     assert (lpips(originals, originals) == 0).all()
-
-
-@pytest.mark.parametrize("levels", [1, 51, 255])
-def test_a_constant_offset_is_known(levels):
-    black = np.zeros((2, 16, 16, 3), np.uint8)
-    assert mse(black, black + np.uint8(levels)) == pytest.approx([(levels / 255) ** 2] * 2, rel=1e-12)
-    assert psnr(black, black + np.uint8(levels)) == pytest.approx([20 * math.log10(255 / levels)] * 2, abs=1e-9)
 
 
 def test_psnr_is_capped_just_below_infinity():
@@ -172,28 +123,11 @@ def test_a_tone_curve_is_taken_out_and_nothing_else(pairs):
         metrics.toned(originals, noisy / 255)
 
 
-def test_a_tone_curve_never_falls_and_is_scikit_learns(pairs):
-    from sklearn.isotonic import IsotonicRegression
-
-    original, noisy = pairs[0][4], pairs[1][4]
-    curve = metrics.curve(*metrics.tones(original / 255, noisy))
+def test_a_tone_curve_never_falls(pairs):
+    curve = metrics.curve(*metrics.tones(pairs[0][4] / 255, pairs[1][4]))
     assert (np.diff(curve) >= -1e-12).all()
-    values = np.unique(noisy)
-    expected = IsotonicRegression().fit(noisy.ravel(), original.ravel() / 255).predict(values)
-    np.testing.assert_allclose(curve[values], expected, atol=1e-9)
 
 
-def test_luma_is_that_of_video_and_its_border_is_shaved(pairs):
-    from skimage.color import rgb2ycbcr
-
-    np.testing.assert_allclose(metrics.luma(pairs[0]) * 255, rgb2ycbcr(pairs[0] / 255.0)[..., 0], atol=1e-3)
-    a, b = (metrics.luma(side)[:, 4:-4, 4:-4] for side in pairs)
-    expected = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(metrics.psnr_y(*pairs, 4), expected, atol=1e-9)
-    expected = [
-        structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)
-        for x, y in zip(a, b, strict=True)
-    ]
-    np.testing.assert_allclose(metrics.ssim_y(*pairs, 4), expected, atol=1e-9)
+def test_a_border_that_leaves_nothing_is_refused(pairs):
     with pytest.raises(MetricError, match="luma without 20 px"):
         metrics.psnr_y(*pairs, 20)
