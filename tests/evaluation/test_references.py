@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from campaigns.tiny import ROOT
 from safetensors.torch import load_file
 from scipy import ndimage
 from skimage.color import rgb2ycbcr

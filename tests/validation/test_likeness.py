@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pictures
 import pytest
-from conftest import ROOT
+from campaigns.tiny import ROOT
 from PIL import Image, ImageOps
 
 from afterimage.validation import likeness
