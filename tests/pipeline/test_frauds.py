@@ -136,7 +136,7 @@ def test_a_gain_that_a_shift_explains_is_not_claimed(project: Project, tmp_path:
     def only_frames(params: dict[str, Any]) -> None:
         frames = params["observations"]["photos-cctv"]
         row = {**params["reconstructors"]["photos-nafnet"], "observation": "moved", "levels": ["given"], "tone": False}
-        row["training"] = {"epochs": 12, "batch": 4}
+        row["training"] = {"epochs": 60, "batch": 4}
         params["observations"] = {"moved": {**frames, "levels": {"given": []}}}
         params["reconstructors"], params["searches"] = {"restored": row}, {}
         params["baselines"]["frames"] = ["identity", "tone", "shift", "blur"]

@@ -1,6 +1,7 @@
 """Bad frames in the report, from metrics that are written by hand."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -109,6 +110,29 @@ def test_only_rows_that_were_trained_on_a_level_are_judged_there(project: report
     assert "at every level that a row was trained on: mild." in text()
     assert "bad: no row was trained on such frames." in text()
     assert "cctv/bad" not in text().partition("What this run was")[0]
+
+
+def test_a_gain_that_a_trivial_transform_has_is_not_claimed(project: report.Project) -> None:
+    """`strong` gains more than the shift at mild; `toy` gains less, and `seed` less than nothing at bad."""
+    for level in LEVELS:
+        measured.result("frames", "cctv", f"{level}/shift", 22.0 if level == "mild" else 15.0)
+    data = json.loads(Path("params.yaml").read_text())
+    data["baselines"]["frames"].append("shift")
+    Path("params.yaml").write_text(json.dumps(data))
+    project = report.Project.read(Path("params.yaml"))
+    (part,) = frames.parts(project, Path("figures"))
+    explained = {(level["name"], line["name"]): line["explained"] for level in part["levels"] for line in level["rows"]}
+    assert explained == {
+        ("mild", "strong"): "",
+        ("mild", "seed"): "shift",
+        ("mild", "toy"): "shift",
+        ("bad", "strong"): "",
+        ("bad", "seed"): "",
+        ("bad", "toy"): "",
+    }
+    report.write(project, Path("reports"))
+    sentence = "Not claimed: shift alone, fitted on training pairs, gains as much over the frames"
+    assert text().count(sentence) == 2
 
 
 def test_figures_are_those_that_the_page_shows(project: report.Project, monkeypatch: pytest.MonkeyPatch) -> None:
