@@ -112,7 +112,7 @@ def test_only_rows_that_were_trained_on_a_level_are_judged_there(project: report
     assert "cctv/bad" not in text().partition("What this run was")[0]
 
 
-def test_a_gain_that_a_trivial_transform_has_is_not_claimed(project: report.Project) -> None:
+def test_a_gain_that_a_trivial_transform_has_is_not_claimed(project: report.Project, tmp_path: Path) -> None:
     """`strong` gains more than the shift at mild; `toy` gains less, and `seed` less than nothing at bad."""
     for level in LEVELS:
         measured.result("frames", "cctv", f"{level}/shift", 22.0 if level == "mild" else 15.0)
@@ -120,7 +120,7 @@ def test_a_gain_that_a_trivial_transform_has_is_not_claimed(project: report.Proj
     data["baselines"]["frames"].append("shift")
     Path("params.yaml").write_text(json.dumps(data))
     project = report.Project.read(Path("params.yaml"))
-    (part,) = frames.parts(project, Path("figures"))
+    (part,) = frames.parts(project, tmp_path)
     explained = {(level["name"], line["name"]): line["explained"] for level in part["levels"] for line in level["rows"]}
     assert explained == {
         ("mild", "strong"): "",
