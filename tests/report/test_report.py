@@ -1,6 +1,7 @@
 """The report of a made-up project with all kinds of observation: what is written, and what is said of the run."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from PIL import Image
 
 from afterimage import report
 from afterimage.core import layout, outputs
-from afterimage.core.errors import AfterimageError
+from afterimage.core.errors import AfterimageError, ParamsError
 from afterimage.datasets.sources import quarantine
 from afterimage.evaluation import results
 from afterimage.report import figures, grids
@@ -245,3 +246,13 @@ def test_stage_runs_without_torch_and_fails_in_a_line(project: report.Project) -
     assert failed.returncode == 1
     assert failed.stderr.count("\n") == 1
     assert failed.stderr.startswith("report: reports/measured/learned/test/intervals.json: not JSON")
+
+
+@pytest.mark.parametrize("methods", ["identity", [["identity"]], {"identity": 1}])
+def test_baselines_are_lists_of_names(project: report.Project, methods: object) -> None:
+    path = Path("params.yaml")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["baselines"]["frames"] = methods
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"params\.yaml: `baselines\.frames`: expected a list of names"):
+        report.Project.read(path)

@@ -28,6 +28,13 @@ def test_the_same_bits(project: Path) -> None:
     assert found.same_kind
 
 
+def test_a_stage_without_outputs(project: Path) -> None:
+    path = project / "dvc.lock"
+    stage = "\n  report:\n    cmd: python stages/report.py\n    outs:\n"
+    path.write_text(path.read_text().rstrip() + stage)
+    assert [each.inputs for each in compared(project).of_other_code] == [["only here"]]
+
+
 def test_the_first_stage_that_went_another_way_is_named(project: Path) -> None:
     lock(project, model="other")
     found = compared(project)

@@ -70,7 +70,7 @@ def compare(committed: Side, run: Side) -> Rebuild:
     groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
     order = {group: place for place, group in enumerate(groups)}
     names = sorted({**before, **after}, key=lambda name: order.get(name.partition("@")[0], len(order)))
-    made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs", [])}
+    made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs") or []}
     differences = list(_differences(names, before, after, made))
     return Rebuild(len(names), differences, compute.cpu(), _built_on(committed))
 
