@@ -356,7 +356,7 @@ def test_an_emptied_section_can_be_filled_again(tmp_path: Path) -> None:
         ("  nothing: {a: {}}\n", "`nothing` is no section of"),
         ("  datasets: 3\n", "`datasets` is no section of"),
         ("  datasets: {gone: null}\n", "takes out `datasets.gone`, which"),
-        ("  - 3\n", "`params` should be a mapping of sections"),
+        ("  - 3\n", "`params` should be a mapping, found [3]"),
         ("  decoders: {a: {}}\n", "rows of `decoders` are now rows of `reconstructors` with `kind: decoder`"),
     ],
 )

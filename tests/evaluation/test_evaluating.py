@@ -149,7 +149,7 @@ def test_no_samples_to_compare_with(originals, lpips, tmp_path):
     with pytest.raises(ShardError, match=r"samples\.csv: has no test samples"):
         measure(rebuilt, originals, tmp_path / "out", lpips)
     table.write_text(whole.replace("group", "person", 1))
-    with pytest.raises(ShardError, match=r"samples\.csv: has no column 'group'"):
+    with pytest.raises(ShardError, match=r"samples\.csv: no column group; there are key, split"):
         measure(rebuilt, originals, tmp_path / "out", lpips)
     table.write_text(whole.replace("photo1_y0000", "photo1_y9999"))
     with pytest.raises(ShardError, match=r"`photo1_y9999` is in samples\.csv, but not in the test shards"):

@@ -237,7 +237,7 @@ def test_tables_of_boxes_that_do_not_fit(tmp_path: Path, text: str, expected: st
     files = {f"train/{n}.png": pictures.png(seed=n) for n in range(24)} | {"test/1.png": pictures.png(seed=99)}
     path = packed(tmp_path / "packed", "zip", files | {"boxes.csv": text.encode("latin-1")})
     boxes = {"table": "boxes.csv", "image": "id", "corners": [["a", "b", "c", "d"]]}
-    with pytest.raises(SourceError, match="photos.zip: boxes.csv: ") as caught:
+    with pytest.raises(SourceError, match="photos.zip: boxes.csv[:,] ") as caught:
         fetch(path, boxes=boxes, group="image")
     assert expected in str(caught.value)
 
