@@ -45,7 +45,7 @@ GATED: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "pairs joined by their order": (
         paired([pictures.bad(SCENES[place]) for place in sorted(range(24), key=str)]),
-        r'"no input looks far more like the target of another pair .*": key 02_real, target 02_mean, closer_to 10_mean',
+        r'"no input looks far more like the target of another pair .*": closer_to 10_mean, key 02_real, target 02_mean',
     ),
     "training image among the test images": (
         leaked(SCENES[1]),
@@ -53,12 +53,12 @@ GATED: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "re-encoded": (
         leaked(Image.eval(SCENES[1], lambda value: value // 16 * 16)),
-        r'"no image of val or test is a copy of one .*": key test--x, split test, copy_of train--1 \(train\)',
+        r'"no image of val or test is a copy of one .*": copy_of train--1 \(train\), key test--x, split test',
     ),
-    "resized": (leaked(SCENES[2].resize((40, 40))), r".*: key test--x, split test, copy_of train--2 \(train\)"),
+    "resized": (leaked(SCENES[2].resize((40, 40))), r".*: copy_of train--2 \(train\), key test--x, split test"),
     "mirrored": (
         leaked(ImageOps.mirror(SCENES[3])),
-        r".*: key test--x, split test, copy_of train--3 \(train, mirrored\)",
+        r".*: copy_of train--3 \(train, mirrored\), key test--x, split test",
     ),
 }
 
