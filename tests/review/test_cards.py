@@ -380,6 +380,17 @@ def test_faults_are_one_line() -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_what_was_written_down_is_of_its_types() -> None:
+    outputs.write_json(layout.measured("mine") / "provenance.json", {**PROVENANCE, "observations": {"test": [1]}})
+    with pytest.raises(AfterimageError, match=r"`observations` should be a dict\[str, str\], found \{'test': \[1\]\}"):
+        cards.card("mine")
+    outputs.write_json(layout.measured("mine") / "provenance.json", PROVENANCE)
+    outputs.write_json(Path("built-on.json"), {"cpu": {"vendor": 1}, "system": "", "python": "", "packages": {}})
+    with pytest.raises(AfterimageError, match=r"^built-on\.json: `cpu` should be a dict\[str, str\]"):
+        cards.card("mine")
+
+
+@pytest.mark.usefixtures("project")
 def test_text_fits_and_markdown_has_the_same() -> None:
     many = {f"metric_number_{number}": 1.0 for number in range(9)}
     measured.result("features", "mine", "test", 24.0, **many)

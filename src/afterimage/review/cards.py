@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from afterimage.core import layout, params, stage
 from afterimage.core.errors import AfterimageError, ParamsError
 from afterimage.core.parsing import from_yaml, parsing
@@ -137,7 +139,12 @@ def card(name: str) -> Card:
         dataset=row["dataset"],
         cases=dict(_cases(project, kind, name, section)),
         measured=_checked(
-            layout.measured(name) / PROVENANCE, images=str, observations=dict, lpips=str, metrics=dict, seeds=list
+            layout.measured(name) / PROVENANCE,
+            images=str,
+            observations=dict[str, str],
+            lpips=str,
+            metrics=dict[str, str],
+            seeds=list[int],
         ),
         settings=project.metrics.model_dump(),
         parts=list(_parts(data, lock, section, name, measuring)),
@@ -146,7 +153,7 @@ def card(name: str) -> Card:
         else None,
         compute=lock.params(measuring).get("compute"),
         code=_code(kind, name),
-        built_on=_checked(BUILT_ON, cpu=dict, packages=dict, python=str, system=str),
+        built_on=_checked(BUILT_ON, cpu=dict[str, str], packages=dict[str, str], python=str, system=str),
         runs=[record for each in stages if (record := _json(stage.RECORDS / f"{each}.json"))],
     )
 
@@ -164,12 +171,15 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _checked(path: Path, **kinds: type) -> Values | None:
+def _checked(path: Path, **kinds: Any) -> Values | None:
     """An object with these keys of these types."""
     found = _json(path)
-    for key, kind in kinds.items():
-        if found is not None and not isinstance(found.get(key), kind):
-            raise AfterimageError(f"{path}: `{key}` should be a {kind.__name__}, found {found.get(key)!r}")
+    for key, kind in kinds.items() if found is not None else ():
+        try:
+            TypeAdapter(kind).validate_python(found.get(key), strict=True)
+        except ValidationError:
+            name = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise AfterimageError(f"{path}: `{key}` should be a {name}, found {found.get(key)!r}") from None
     return found
 
 
@@ -230,9 +240,16 @@ def _parts(data: Values, lock: _Lock, section: str, name: str, measuring: str) -
     own = (section, name)
     for place in [own, *(each for each in read if each != own)]:
         then = lock.params(f"{MAKES[place[0]]}@{place[1]}")
-        parameters = params.resolved(then, LOCK, *place) if then else None
-        today = params.resolved(data, stage.PARAMS, *place) if place[1] in (data.get(place[0]) or {}) else None
+        parameters = _row(then, LOCK, *place) if then else None
+        today = _row(data, stage.PARAMS, *place) if place[1] in (data.get(place[0]) or {}) else None
         yield Part(*place, parameters, today, *read.get(place, (None, None)))
+
+
+def _row(data: Values, path: Path, section: str, name: str) -> Values:
+    found = params.resolved(data, path, section, name)
+    if not isinstance(found, dict):
+        raise AfterimageError(f"{path}: `{section}.{name}`: expected keys with values, found {found!r}")
+    return found
 
 
 # What was measured

@@ -85,7 +85,7 @@ def shown(cpu: Mapping[str, str] | None) -> str:
     """A CPU in a few words."""
     if not cpu:
         return "an unknown CPU"
-    kind = "/".join(str(cpu[key]) for key in KIND if key in cpu)
+    kind = "/".join(cpu[key] for key in KIND if key in cpu)
     return f"{cpu['name']} ({kind})" if "name" in cpu else kind
 
 
