@@ -173,8 +173,9 @@ def plain(value: Any) -> Any:
 
 def _checked(path: Path, **kinds: Any) -> Values | None:
     """An object with these keys of these types."""
-    found = _json(path)
-    for key, kind in kinds.items() if found is not None else ():
+    if (found := _json(path)) is None:
+        return None
+    for key, kind in kinds.items():
         try:
             TypeAdapter(kind).validate_python(found.get(key), strict=True)
         except ValidationError:
