@@ -1,7 +1,6 @@
 """Cards of rows whose numbers, dvc.lock and history are written by hand."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import measured
 import numpy as np
 import pytest
 from conftest import ROOT
+from results_folders import commit, git
 from ruamel.yaml import YAML
 
 from afterimage.core import layout, outputs, stage
@@ -104,17 +104,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         for method, value in FRAMES.items():
             measured.result("frames", "cctv", f"{level}/{method}", value - len(level))
     return data
-
-
-def git(*words: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def committed(message: str) -> str:
-    git("add", "--all")
-    git("commit", "--quiet", "--message", message)
-    return git("rev-parse", "HEAD")
 
 
 def sentences(name: str) -> dict[str, str]:
@@ -332,16 +321,16 @@ def test_where_git_has_the_numbers(project: dict[str, Any], tmp_path: Path, monk
     for path in inside:
         path.rename(folder / path.name)
     monkeypatch.chdir(folder)
-    git("init", "--quiet", str(root))
+    git(root, "init", "--quiet")
     assert "Git" in sentences("mine")["Commit"]  # no commit yet
-    first = committed("Results")
+    first = commit(root, "Results")
     Path("docs.md").write_text("more")
-    second = committed("Docs")
+    second = commit(root, "Docs")
     code = cards.card("mine").code
     assert isinstance(code, cards.Code)
-    assert (code.commit, code.differs, (code.numbers or [""])[0]) == (second, [], first)
+    assert (code.commit[:7], code.differs, (code.numbers or [""])[0][:7]) == (second, [], first)
     said = sentences("mine")["Commit"]
-    assert said.startswith(f"{second[:12]} of {code.day}. The numbers last changed in {first[:12]} of ")
+    assert said.startswith(f"{code.commit[:12]} of {code.day}. The numbers last changed in {first}")
     assert said.endswith("results of the working tree are those of it.")
     Path("docs.md").unlink()  # decides nothing
     Path("src").mkdir()
@@ -359,11 +348,10 @@ def test_where_git_has_the_numbers(project: dict[str, Any], tmp_path: Path, monk
 
 @pytest.mark.usefixtures("project")
 def test_a_shallow_clone_cannot_tell_when_numbers_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    git("init", "--quiet")
-    committed("Results")
+    commit(tmp_path, "Results")
     Path("docs.md").write_text("more")
-    committed("Docs")
-    git("clone", "--quiet", "--depth", "1", f"file://{tmp_path}", str(tmp_path / "clone"))
+    commit(tmp_path, "Docs")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{tmp_path}", str(tmp_path / "clone"))
     monkeypatch.chdir(tmp_path / "clone")
     code = cards.card("mine").code
     assert isinstance(code, cards.Code) and code.numbers is None and code.differs == []
