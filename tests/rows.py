@@ -55,8 +55,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "observation": "two",
         "width": 4,
         "blocks": "plain",
+        "reduce": 1,
+        "detail": ["smooth"],
+        "flip": False,
         "start": "smooth",
-        "loss": {"l1": 100.0, "l2": 0.0, "adversarial": 1.0, "hole": 1.0},
+        "loss": {"l1": 100.0, "l2": 0.0, "rmse": 0.0, "adversarial": 1.0, "hole": 1.0},
     },
     "pixelrnn": {
         "observes": "holes",

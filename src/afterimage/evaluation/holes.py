@@ -25,6 +25,7 @@ METHODS = {
     "telea": "Fast marching from the border (OpenCV).",
     "navier_stokes": "Level lines carried on as a fluid (OpenCV).",
     "biharmonic": "The smoothest surface through the border (scikit-image).",
+    "exemplar": "Patches of the known part, from coarse to fine.",
 }
 LEVELS = 256
 HISTOGRAM_WEIGHT = 32

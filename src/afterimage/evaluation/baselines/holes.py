@@ -1,12 +1,16 @@
 """Baselines of inpainting: what can be filled in without learning. Known pixels stay as they are."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from afterimage.core.images import Uint8
 from afterimage.observations.holes.masks import Mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RADIUS = 3
 """Of what Telea and Navier-Stokes look at around a missing pixel, in px, as in OpenCV's examples."""
@@ -56,12 +60,17 @@ def navier_stokes(image: Uint8, mask: Mask) -> npt.NDArray[np.generic]:
 
 def push_pull(image: Uint8, mask: Mask) -> Uint8:
     """The smooth fill that inpainters start from: what they are worth shows against it."""
-    import torch
-
-    from afterimage.core.images import to_tensor, to_uint8
     from afterimage.observations.holes.smooth import smooth_fill
 
-    return to_uint8(smooth_fill(to_tensor(image)[None], torch.from_numpy(mask)[None, None].float()))[0]
+    return _by_tensors(smooth_fill, image, mask)
+
+
+def exemplar(image: Uint8, mask: Mask) -> Uint8:
+    """Patches of the known part (Wexler, Shechtman and Irani, "Space-Time Completion of Video", PAMI 2007): what looks
+    best without learning, at a price in squared error."""
+    from afterimage.observations.holes.exemplar import exemplar_fill
+
+    return _by_tensors(exemplar_fill, image, mask)
 
 
 def biharmonic(image: Uint8, mask: Mask) -> Uint8:
@@ -74,7 +83,8 @@ def biharmonic(image: Uint8, mask: Mask) -> Uint8:
 
 
 METHODS: dict[str, Method] = {
-    method.__name__: method for method in (black, image_mean, border_mean, push_pull, telea, navier_stokes, biharmonic)
+    method.__name__: method
+    for method in (black, image_mean, border_mean, push_pull, telea, navier_stokes, biharmonic, exemplar)
 }
 """The baselines that every inpainting row is set against, the simplest first."""
 
@@ -87,3 +97,11 @@ def fill(method: str, image: Uint8, mask: Mask) -> Uint8:
 
 def _filled(image: Uint8, mask: Mask, colour: npt.NDArray[np.float64]) -> Uint8:
     return np.where(mask[..., None], np.rint(colour).astype(np.uint8), image)
+
+
+def _by_tensors(method: "Callable[[Tensor, Tensor], Tensor]", image: Uint8, mask: Mask) -> Uint8:
+    import torch
+
+    from afterimage.core.images import to_tensor, to_uint8
+
+    return to_uint8(method(to_tensor(image)[None], torch.from_numpy(mask)[None, None].float()))[0]

@@ -16,6 +16,8 @@ from afterimage.observations.holes.masks import Box, Mask
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 """Of the image's shorter side, so that a row means the same at any size: 0.293 is 19 of 64 px and 75 of 256."""
+TRIES = 1000
+"""Of drawing boxes that are to lie apart."""
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 
 
@@ -44,19 +46,27 @@ class Row(ObservationRow):
 
 
 class Boxes(Row):
-    """Square boxes anywhere; they may overlap."""
+    """Square boxes anywhere."""
 
     shape: Literal["boxes"]
     count: int = Field(gt=0)
     side: Share
+    apart: bool = False
+    """Whether none overlaps another."""
 
     def draw(self, random: np.random.Generator, key: str, height: int, width: int) -> Mask:
         side = _pixels(self.side, height, width)
-        boxes = []
-        for _ in range(self.count):
-            left, top = (int(random.integers(extent - side + 1)) for extent in (width, height))
-            boxes.append(Box(left, top, left + side, top + side))
-        return masks.of_boxes(boxes, height, width, key)
+        for _ in range(TRIES):
+            boxes = []
+            for _ in range(self.count):
+                left, top = (int(random.integers(extent - side + 1)) for extent in (width, height))
+                boxes.append(Box(left, top, left + side, top + side))
+            mask = masks.of_boxes(boxes, height, width, key)
+            if not self.apart or mask.sum() == self.count * side**2:
+                return mask
+        raise HoleError(
+            f"{self.count} boxes of {side} px apart from one another were not found room for in {width} x {height} px"
+        )
 
 
 class Corners(Row):

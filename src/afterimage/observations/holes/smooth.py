@@ -13,8 +13,13 @@ SMOOTHINGS = 8
 
 def smooth_fill(images: Tensor, masks: Tensor) -> Tensor:
     """Images `[N, C, H, W]` whose missing pixels are filled, in [0, 1]; `masks` `[N, 1, H, W]`, 1 = missing."""
-    known = (masks < 0.5).to(images.dtype)
-    return _pull(torch.where(known > 0, images, 0), known).clamp(0, 1)
+    return carried_in(images, masks).clamp(0, 1)
+
+
+def carried_in(values: Tensor, masks: Tensor) -> Tensor:
+    """Any values `[N, C, H, W]`, carried smoothly into where they are missing; `masks` `[N, 1, H, W]`, 1 = missing."""
+    known = (masks < 0.5).to(values.dtype)
+    return _pull(torch.where(known > 0, values, 0), known)
 
 
 def _pull(weighted: Tensor, known: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from afterimage.observations.holes import Holes
+from afterimage.observations.holes.exemplar import exemplar_fill
 from afterimage.observations.holes.store import Stored
 from afterimage.reconstructors import Kind, Reconstruction, Reconstructor
 from afterimage.reconstructors.pix2pix.learner import Pix2PixLearner, generator
@@ -26,10 +27,11 @@ class Filling(Reconstructor):
 
     Args:
         size: of the training images in px.
+        exemplar: continue its fill by patches of the known part, which are as sharp as that.
     """
 
-    def __init__(self, network: Generator, size: int, device: torch.device):
-        self.network, self.device = network, device
+    def __init__(self, network: Generator, size: int, device: torch.device, exemplar: bool = False):
+        self.network, self.device, self.exemplar = network, device, exemplar
         self.multiple = min(network.multiple, size)
 
     def __call__(self, given: Holes) -> Reconstruction:
@@ -40,7 +42,11 @@ class Filling(Reconstructor):
             images = F.pad(images, (0, beside, 0, below), mode="replicate")
             masks = F.pad(masks, (0, beside, 0, below))
         with torch.inference_mode():
-            return Reconstruction(self.network(images, masks)[..., :height, :width])
+            filled = self.network(images, masks)[..., :height, :width]
+            if self.exemplar:
+                known, missing = given.images.to(self.device), given.masks.to(self.device)
+                filled = exemplar_fill(known, missing, start=filled)
+            return Reconstruction(filled)
 
 
 class Pix2Pix(Kind):
@@ -53,7 +59,13 @@ class Pix2Pix(Kind):
     def load(self, model: Model) -> Mapping[str, Filling]:
         network = generator(model.settings, model.card["size"])
         model.fill(network)
-        return {"": Filling(network, model.card["size"], model.device)}
+        details = model.settings["detail"]
+        return {
+            detail if len(details) > 1 else "": Filling(
+                network, model.card["size"], model.device, exemplar=detail == "exemplar"
+            )
+            for detail in details
+        }
 
 
 KIND = Pix2Pix()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.core import images
+from afterimage.core.compute import sqrt
 from afterimage.observations.holes.store import Stored
 from afterimage.reconstructors.pix2pix.row import Pix2PixRow
 from afterimage.reconstructors.pix2pix.unet import Discriminator, Generator
@@ -16,6 +17,8 @@ from afterimage.training.loop import Batch, Learner, Update, adam
 
 BETAS = (0.5, 0.999)
 """Adam's, as in pix2pix."""
+FAINTEST = 1 / 255
+"""Errors below this count as squares do: at zero a root has no slope."""
 SHOWN = 6
 """Validation images whose fills are kept as training goes."""
 
@@ -34,7 +37,8 @@ class Pix2PixLearner(Learner):
         with torch.random.fork_rng():
             torch.manual_seed(row.training.seed)
             self.generator = generator(row.model_dump(), stored.size)
-            self.discriminator = Discriminator(stored.size, row.width) if row.loss.adversarial else None
+            seen = stored.size // row.reduce
+            self.discriminator = Discriminator(seen, row.width) if row.loss.adversarial else None
         self.model, self.words = self.generator, _words(row)
         self.networks = nn.ModuleDict({"generator": self.generator})
         if self.discriminator is not None:
@@ -42,8 +46,13 @@ class Pix2PixLearner(Learner):
         self.optimizers = {name: adam(network, row.training, BETAS) for name, network in self.networks.items()}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
-        target, masks = batch["images"], batch["masks"]
-        guess = self.generator.guess(target, masks)
+        whole, masks = batch["images"], batch["masks"]
+        if self.row.flip:
+            mirrored = (torch.rand(len(whole), device=whole.device) < 0.5)[:, None, None, None]
+            whole, masks = (torch.where(mirrored, each.flip(-1), each) for each in (whole, masks))
+        known, masks = self.generator.reduced(whole, masks)
+        target = F.avg_pool2d(whole, self.row.reduce)
+        guess = self.generator.guess(known, masks)
         pixels = self._pixels(guess, target, masks)
         losses = {name: value for name, value in pixels.items() if getattr(self.row.loss, name)}
         total = sum((getattr(self.row.loss, name) * value for name, value in losses.items()), torch.zeros(()))
@@ -83,7 +92,13 @@ class Pix2PixLearner(Learner):
         counts = 1 + (self.row.loss.hole - 1) * masks
         share = counts / (counts.mean() * guess.shape[1] * masks.numel())
         difference = guess - target
-        return {"l1": (difference.abs() * share).sum(), "l2": (difference.square() * share).sum()}
+        squares = difference.square()
+        hole = (squares * masks).sum((1, 2, 3)) / (guess.shape[1] * masks.sum((1, 2, 3))).clamp_min(1)
+        return {
+            "l1": (difference.abs() * share).sum(),
+            "l2": (squares * share).sum(),
+            "rmse": sqrt(hole + FAINTEST**2).mean(),
+        }
 
     def files(self) -> Mapping[str, bytes]:
         """The fills that were kept, `samples/<epoch>.png` with the images side by side, and what they are fills of."""
@@ -99,16 +114,18 @@ class Pix2PixLearner(Learner):
 
 def generator(settings: Mapping[str, Any], size: int) -> Generator:
     """The generator of a row, not yet trained; `size` is that of the training images."""
-    return Generator(size, settings["width"], settings["blocks"], settings["start"] == "smooth")
+    smooth = settings["start"] == "smooth"
+    return Generator(size, settings["width"], settings["blocks"], smooth, settings["reduce"])
 
 
 def _words(row: Pix2PixRow) -> str:
     """The objective and the network in a few words."""
-    terms = {"adversarial": "adversarial", "l1": "L1", "l2": "L2"}
+    terms = {"adversarial": "adversarial", "l1": "L1", "l2": "L2", "rmse": "RMSE of the hole"}
     weights = {name: getattr(row.loss, name) for name in terms}
     words = " + ".join(f"{weights[name]:g} {word}".removeprefix("1 ") for name, word in terms.items() if weights[name])
     more = f", hole × {row.loss.hole:g}" if row.loss.hole != 1 else ""
-    return f"{words}{more}; {row.blocks}, {row.start} start"
+    coarse = f", {row.reduce} times reduced" if row.reduce > 1 else ""
+    return f"{words}{more}; {row.blocks}, {row.start} start{coarse}"
 
 
 def _logistic(logits: Tensor, real: bool) -> Tensor:

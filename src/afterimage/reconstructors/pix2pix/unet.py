@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.core.compute import sqrt
-from afterimage.observations.holes.smooth import smooth_fill
+from afterimage.observations.holes.smooth import carried_in, smooth_fill
 
 Blocks = Literal["plain", "gated", "fourier"]
 
@@ -40,19 +40,23 @@ class Generator(nn.Module):
     """Fills holes: from images with holes to whole images in [0, 1], known pixels as they were.
 
     Args:
-        size: side of a training image in px. The U-Net halves it until one pixel is left, 256 px eight times.
+        size: side of a training image in px. The U-Net halves what it sees of it until one pixel is left, 256 px eight
+            times.
         width: channels after the first halving.
         smooth: start from a smooth fill, instead of a grey one, and let the network correct it. It sees the detail
             that the fill left, in units of the contrast around, and answers in these units: what it learns of a bright
             and sharp place then holds for a dark and soft one, which takes far fewer images to learn.
+        reduce: the U-Net sees images reduced so many times. What can be told of a hole of 75 px is coarse, and so it
+            is learned at a small part of the cost; finer detail is carried in from the border of the hole.
     """
 
-    def __init__(self, size: int, width: int, blocks: Blocks, smooth: bool):
+    def __init__(self, size: int, width: int, blocks: Blocks, smooth: bool, reduce: int = 1):
         super().__init__()
-        self.smooth = smooth
+        self.smooth, self.reduce = smooth, reduce
+        size //= reduce
         depth = min(DEEPEST, int(math.log2(size)))
         channels = [width * min(2**level, WIDEST) for level in range(depth)]
-        self.multiple = 2**depth
+        self.multiple = reduce * 2**depth
         """What the sides of images have to be multiples of."""
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, outside in enumerate(channels):
@@ -77,10 +81,31 @@ class Generator(nn.Module):
             images: what they hold where they are missing is not looked at.
             masks: `[N, 1, H, W]`, 1 = missing.
         """
-        return torch.where(masks > 0.5, self.guess(images, masks), images)
+        return torch.where(masks > 0.5, self._whole(images, masks), images)
+
+    def _whole(self, images: Tensor, masks: Tensor) -> Tensor:
+        if self.reduce == 1:
+            return self.guess(images, masks)
+        known, missing = self.reduced(images, masks)
+        coarse = torch.where(missing > 0.5, self.guess(known, missing), known)
+        coarse = F.interpolate(coarse, scale_factor=self.reduce, mode="bicubic", align_corners=False)
+        return (coarse + carried_in(images - coarse, masks)).clamp(0, 1)
+
+    def reduced(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and masks as the U-Net sees them: means of what is known, missing where less than half is."""
+        if self.reduce == 1:
+            return images, masks
+        share = F.avg_pool2d(1 - masks, self.reduce)
+        known = F.avg_pool2d(torch.where(masks > 0.5, 0, images), self.reduce) / share.clamp_min(1e-6)
+        missing = (share < 0.5).to(masks.dtype)
+        return torch.where(missing > 0.5, 0, known), missing
 
     def guess(self, images: Tensor, masks: Tensor) -> Tensor:
-        """What the network makes of all pixels, the known ones too: what the loss is taken of."""
+        """What the network makes of all pixels, the known ones too: what the loss is taken of.
+
+        Args:
+            images, masks: as `reduced` gives them.
+        """
         if self.smooth:
             start = smooth_fill(images, masks)
             detail, contrast = _detail(start, masks)

@@ -4,7 +4,7 @@ Nothing is trained or searched here. The row stands among `searches`, with those
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afterimage import reconstructors
 from afterimage.core.errors import ParamsError
@@ -29,8 +29,12 @@ class TransferRow(ReconstructorRow):
 
 
 class Transfers(Kind):
-    observes = "frames"
+    """Rows of the kind, of those that observe one thing."""
+
     Row = TransferRow
+
+    def __init__(self, observes: str):
+        self.observes = observes
 
     def learner(self, row: TransferRow, stored: "Stored") -> None:
         return None
@@ -49,4 +53,6 @@ class Transfers(Kind):
         return loaded.reconstructors
 
 
-KIND = Transfers()
+def kind(values: Mapping[str, Any]) -> Transfers:
+    """The kind of a row, which observes what the row that was trained does."""
+    return Transfers(str(values.get("observes")))
