@@ -78,3 +78,20 @@ def test_what_does_not_belong_together(lpips: Lpips):
         measure(originals, found, missing[:, :32], lpips)
     with pytest.raises(MetricError, match="no hole to measure"):
         measure(originals, found, missing & False, lpips)
+
+
+def test_looks_are_set_beside_those_of_the_original(lpips: Lpips):
+    originals, noisy, missing = pair()
+    same = measure(originals, originals, missing, lpips)
+    assert same["hole_sharpness"] == pytest.approx([1, 1]) and same["seam"] == pytest.approx([1, 1])
+    grey = np.where(missing[..., None], np.uint8(128), originals)
+    flat = measure(originals, grey, missing, lpips)
+    assert (flat["hole_sharpness"] < 0.5).all() and (flat["seam"] > 1.5).all()
+    assert (measure(originals, noisy, missing, lpips)["hole_sharpness"] > 2).all()
+    assert flat["texture"] == pytest.approx(same["texture"])  # of the original, whatever was filled in
+    # A column of light beside a dark hole: each of its steps is one from white to black
+    white = np.full((1, 64, 64, 3), 255, np.uint8)
+    hole = masks.of_boxes([Box(20, 20, 30, 30)], 64, 64, "a")[None]
+    black = np.where(hole[..., None], np.uint8(0), white)
+    step = (65.481 + 128.553 + 24.966) / 255
+    assert measure(white, black, hole, lpips)["seam"] == pytest.approx([step / (1 / 255)])

@@ -6,7 +6,7 @@ Nothing is trained or searched here. The row stands among `searches`, with those
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from afterimage import reconstructors
+from afterimage import observations, reconstructors
 from afterimage.core.errors import ParamsError
 from afterimage.reconstructors import Kind, Reconstructor, ReconstructorRow
 
@@ -53,6 +53,9 @@ class Transfers(Kind):
         return loaded.reconstructors
 
 
+KINDS = {each: Transfers(each) for each in observations.KINDS}
+
+
 def kind(values: Mapping[str, Any]) -> Transfers:
     """The kind of a row, which observes what the row that was trained does."""
-    return Transfers(str(values.get("observes")))
+    return KINDS.get(str(values.get("observes")), KINDS[observations.KINDS[0]])
