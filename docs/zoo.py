@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from afterimage import apply, reconstructors
 from afterimage.core import images, outputs, params, weights
 from afterimage.core.images import Uint8
-from afterimage.core.zoo import CARD
+from afterimage.core.zoo import CARD, README
 from afterimage.datasets.sources import bundled
 from afterimage.evaluation.metrics import Interval
 from afterimage.evaluation.results import MAIN, METRICS, shown_value
@@ -41,7 +41,7 @@ from afterimage.training import models
 
 ROOT = Path(__file__).parents[1]
 ZOO, RESULTS = ROOT / "zoo", ROOT / "presets/results"
-ABOUT, README = "about.yaml", "README.md"
+ABOUT = "about.yaml"
 SAID = ("title", "command", "headline", "time", "data", "licence", "use", "limits")
 """The keys of about.yaml."""
 UNTOUCHED = {"frames": "bicubic", "holes": "black", "features": None}
@@ -160,8 +160,9 @@ def headline(found: Values) -> str:
         raise SystemExit(f"zoo/{row}/{ABOUT}: `headline` is {name}, which was not measured, or not by {metric}")
     one, digits = case["metrics"][metric], METRICS[metric].digits
     plain = "" if one["untouched"] is None else f"untouched {one['untouched']:.{digits}f}, "
+    where = case["dataset"] if case["case"] == "test" else f"{case['dataset']} ({case['case']})"
     return (
-        f"{METRICS[metric].heading} {one['mean']:.{digits}f} at {name}; {plain}best baseline "
+        f"{METRICS[metric].heading} {one['mean']:.{digits}f} on test images of {where}; {plain}best baseline "
         f"{one['best']['mean']:.{digits}f} ({one['best']['method']}): {one['verdict']}. {tally(found)}"
     )
 

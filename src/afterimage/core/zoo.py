@@ -15,9 +15,11 @@ from afterimage.core.parsing import from_json
 
 CASE = "/"
 """Between the name of a row and that of one of its reconstructors, where it has several."""
-CARD = "card.json"
+CARD, README = "card.json", "README.md"
+"""The card, and the same in words."""
 SAYS = {"row": str, "kind": str, "observes": str, "observation": str, "settings": dict, "given": list, "sha256": dict}
-"""What a card must say for its row to be used, with types; `about` and `results` are for people."""
+SAYS |= {"about": dict, "headline": str}
+"""What a card must say, with types."""
 
 
 def holds(row: str) -> bool:
