@@ -8,6 +8,7 @@ import pictures
 import pytest
 import standins
 from conftest import ROOT
+from streamlit.testing.v1 import AppTest
 from visits import page, said, upload, watched
 
 from afterimage.app import frame, models
@@ -27,7 +28,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_trained_rows_the_page_opens_on_those_of_the_zoo(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert frame.opens() == "Restore"
+    test = AppTest.from_string("from afterimage.app import frame\nframe.main()", default_timeout=60).run()
+    assert not test.exception
+    assert [title.value for title in test.title] == ["What was in front of the camera?"]
     test = page("Restore", monkeypatch, clone)
     with watched(monkeypatch, "restored") as shown:
         upload(test, "bad.png", pictures.png(64, 48))
