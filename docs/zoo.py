@@ -120,7 +120,8 @@ def _beside(preset: Path, row: str, case: str, given: Values, baselines: list[st
     rivals = {each.rpartition("/")[2]: _read(folder / each / "intervals.json") for each in levels}
     for method, rival in rivals.items():
         if rival["images"] != own["images"]:
-            raise SystemExit(f"{folder}: {method} was measured on {rival['images']} images, {row} on {own['images']}")
+            counts = f"{method} was measured on {rival['images']} images, {row} on {own['images']}"
+            raise SystemExit(f"{folder}: {counts}; measure both on the same (`images` of the row)")
     main = MAIN[kind]
     for metric in dict.fromkeys([main, *importlib.import_module(f"afterimage.evaluation.{kind}").HEADLINE]):
         there = {method: rival["metrics"][metric] for method, rival in rivals.items() if metric in rival["metrics"]}
