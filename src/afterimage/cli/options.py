@@ -92,7 +92,7 @@ def inputs(name: str = "INPUT", required: bool = True) -> Callable[[F], F]:
 
 
 def require(folder: Path, name: str, kind: str) -> str:
-    """Check that a row observes what a command hands over; returns the section that it is in, or is as one of.
+    """Check that a row observes what a command hands over; returns its section. A row of the zoo counts as trained.
 
     Raises:
         ParamsError: there is no such row, or another command takes it.
