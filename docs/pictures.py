@@ -1,9 +1,8 @@
-"""Draw docs/images/restoration.jpg: bundled photographs, degraded, and restored by the model that is committed.
+"""Draw docs/images/restoration.jpg: bundled photographs, degraded, and restored by a row of the zoo.
 
 None of them was trained on. `python docs/pictures.py`, after `make setup`.
 """
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from afterimage.observations.frames.filters import filtered, fitted
 from afterimage.observations.frames.row import Steps
 
 ROOT = Path(__file__).parents[1]
-RUN = ROOT / "presets/results/real"
+RUN, ROW = ROOT / "presets/results/real", "zoo/real-blind"
 SHOWN = [
     ("astronaut", (0, 60, 320), "medium"),
     ("chelsea", (0, 80, 300), "heavy"),
@@ -44,21 +43,16 @@ def squares() -> dict[str, Uint8]:
 
 def main() -> None:
     levels = YAML(typ="safe", pure=True).load(RUN / "params.yaml")["observations"]["bsds"]["levels"]
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        (project / "params.yaml").write_bytes((RUN / "params.yaml").read_bytes())
-        (project / "data").mkdir()
-        (project / "data/models").symlink_to(RUN / "models")
-        restored = apply.load(project, "real-blind")
-        rows = []
-        for name, original in squares().items():
-            level = next(each for key, _, each in SHOWN if key == name)
-            steps = TypeAdapter(Steps).validate_python(levels[level])
-            frame = fitted(cctv.degrade(original, steps, 0, level, name, 0)[0], (CELL, CELL))
-            filters = filtered(frame, ["exposure", "nlm"])
-            found = restored.frames(frame[None])[0]
-            rows.append((level, original, [frame, filters, found]))
-    titles = ["frame", "exposure, non-local means", "real-blind", "original"]
+    restored = apply.load(ROOT, ROW)
+    rows = []
+    for name, original in squares().items():
+        level = next(each for key, _, each in SHOWN if key == name)
+        steps = TypeAdapter(Steps).validate_python(levels[level])
+        frame = fitted(cctv.degrade(original, steps, 0, level, name, 0)[0], (CELL, CELL))
+        filters = filtered(frame, ["exposure", "nlm"])
+        found = restored.frames(frame[None])[0]
+        rows.append((level, original, [frame, filters, found]))
+    titles = ["frame", "exposure, non-local means", ROW, "original"]
     font = ImageFont.load_default(FONT)
     sheet = Image.new("RGB", (4 * (CELL + GAP) + GAP, HEAD + len(rows) * (CELL + FOOT + GAP)), "white")
     draw = ImageDraw.Draw(sheet)

@@ -1,13 +1,15 @@
 """Write the tables of docs/restoration.md from results that are committed: `python docs/results.py`.
 
-`reports/measured/` holds those of the default run, and `presets/results/real/` what a run of the preset `real` left,
-as its stages wrote it: `<row>/<case>/intervals.json` and `<row>/provenance.json`, the params.yaml and dvc.lock of the
-run, and its models. `python docs/results.py PROJECT` takes them from the project where it ran.
+`reports/measured/` holds those of the default run, and `presets/results/<preset>/` what a run of a preset left, as its
+stages wrote it: `<row>/<case>/intervals.json` and `<row>/provenance.json`, and the params.yaml and dvc.lock of the run.
+`python docs/results.py PROJECT PRESET` takes them from the project where it ran, and its models into the zoo
+(docs/zoo.py).
 """
 
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/restoration.md"
-RUN = ROOT / "presets/results/real"
+RESULTS, MEASURED = ROOT / "presets/results", ROOT / "reports/measured"
 TABLE = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
@@ -23,29 +25,30 @@ SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches"
 DIGITS = {"psnr": 2, "psnr_tone": 2, "psnr_y": 2}
 
 
-def measured(row: str) -> Path:
-    """What was measured of a row, or of the baselines of an observation, by the preset or else by the default run."""
-    return RUN / row if (RUN / row).is_dir() else ROOT / "reports/measured" / row
+def run_of(row: str) -> Path:
+    """The results that a row is in: those of a preset, or else of the default run."""
+    return next((preset for preset in sorted(RESULTS.iterdir()) if (preset / row).is_dir()), MEASURED)
 
 
-def means(row: str, case: str) -> dict[str, float]:
+def means(folder: Path, case: str) -> dict[str, float]:
     """The means of a row, or of a baseline of an observation, by metric."""
-    data = json.loads((measured(row) / case / "intervals.json").read_text(encoding="utf-8"))
+    data = json.loads((folder / case / "intervals.json").read_text(encoding="utf-8"))
     return {name: found["mean"] for name, found in data["metrics"].items()}
 
 
 def table(row: str, observation: str) -> str:
     """Each level of an observation: the row beside the baseline that is best by each metric."""
-    levels = json.loads((measured(row) / "provenance.json").read_text(encoding="utf-8"))["cases"]
-    plain = json.loads((measured(observation) / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    own_folder, plain_folder = (run_of(row) / each for each in (row, observation))
+    levels = json.loads((own_folder / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    plain = json.loads((plain_folder / "provenance.json").read_text(encoding="utf-8"))["cases"]
     levels = list(dict.fromkeys(case.partition("/")[0] for case in plain)) if len(levels) < 2 else levels
-    names = [name for name in (*SHOWN, *LUMA) if name in means(observation, plain[0])]
+    names = [name for name in (*SHOWN, *LUMA) if name in means(plain_folder, plain[0])]
     heads = {"psnr": "PSNR", "psnr_tone": "after tone", "ssim": "SSIM", "ssim_tone": "after tone"}
     heads |= {"psnr_y": "PSNR of luma", "ssim_y": "SSIM of luma"}
     lines = [f"| | {' | '.join(heads[name] for name in names)} |", f"| --- |{' ---: |' * len(names)}"]
     for level in levels:
-        own = means(row, level if (measured(row) / level / "intervals.json").is_file() else "test")
-        rivals = {case.partition("/")[2]: means(observation, case) for case in plain if case.startswith(f"{level}/")}
+        own = means(own_folder, level if (own_folder / level / "intervals.json").is_file() else "test")
+        rivals = {case.partition("/")[2]: means(plain_folder, case) for case in plain if case.startswith(f"{level}/")}
         best = {name: max(rivals, key=lambda rival: rivals[rival][name]) for name in names}
         shown = [
             (
@@ -68,18 +71,18 @@ def written(text: str) -> str:
     return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3])}{found[4]}", text)
 
 
-def take(project: Path) -> None:
-    """Put what a run of the preset measured in a project in the place of what is committed."""
-    shutil.rmtree(RUN, ignore_errors=True)
+def take(project: Path, preset: str) -> None:
+    """Put what a run of a preset measured in a project in the place of what is committed, and its models in the zoo."""
+    run = RESULTS / preset
+    shutil.rmtree(run, ignore_errors=True)
     for path in sorted((project / "reports/measured").rglob("*.json")):
         if path.name in ("intervals.json", "provenance.json"):
-            out = RUN / path.relative_to(project / "reports/measured")
+            out = run / path.relative_to(project / "reports/measured")
             out.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out)
-    shutil.copyfile(project / "params.yaml", RUN / "params.yaml")
-    _lock(project, RUN / "dvc.lock")
-    for model in sorted((project / "data/models").glob("*/card.json")):
-        shutil.copytree(model.parent, RUN / "models" / model.parent.name)
+    shutil.copyfile(project / "params.yaml", run / "params.yaml")
+    _lock(project, run / "dvc.lock")
+    subprocess.run([sys.executable, ROOT / "docs/zoo.py", preset, project / "data/models"], check=True)
 
 
 def _lock(project: Path, out: Path) -> None:
@@ -95,5 +98,5 @@ def _lock(project: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        take(Path(sys.argv[1]))
+        take(Path(sys.argv[1]), sys.argv[2])
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

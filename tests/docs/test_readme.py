@@ -12,10 +12,14 @@ import pytest
 from conftest import ROOT, Project, load_yaml, ran
 
 from afterimage import cli
-from afterimage.core import shards
+from afterimage.core import shards, zoo
 from afterimage.observations.frames import CARE
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "zoo").glob("*/README.md")),
+]
 TEXT = PAGES[0].read_text(encoding="utf-8")
 EXAMPLE = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 BRACES = re.compile(r"\{(\d{6})\.\.(\d{6})\}")
@@ -56,7 +60,7 @@ def test_the_example_names_the_shards_of_the_default_run() -> None:
     assert BRACES.search(EXAMPLE[0]).groups() == (names[0][6:12], names[-1][6:12])  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/restoration.md", "docs/video.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/restoration.md", "docs/video.md", "zoo/real-blind/README.md"])
 def test_pages_about_restoring_say_what_a_restored_face_is(page: str) -> None:
     assert CARE in " ".join((ROOT / page).read_text(encoding="utf-8").split())
 
@@ -69,9 +73,10 @@ def test_every_stage_is_in_the_table() -> None:
 
 def test_rows_of_its_commands_are_in_the_parameters() -> None:
     params = load_yaml(ROOT / "params.yaml")
-    known = {**params["reconstructors"], **params["searches"]}
-    named = re.findall(r"^    afterimage (?!rows|app|preset|check|diff|verify)[\w-]+ ([\w-]+)", TEXT, re.MULTILINE)
-    assert len(named) >= 6
+    known = {*params["reconstructors"], *params["searches"], *zoo.names(ROOT)}
+    words = r"^    (?:\.venv/bin/)?afterimage (?!rows|app|preset|check|diff|verify)[\w-]+ ([\w/-]+)"
+    named = re.findall(words, TEXT, re.MULTILINE)
+    assert len(named) >= 6 and "zoo/real-blind" in named
     assert [name for name in named if name not in known] == []
 
 

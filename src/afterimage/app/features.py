@@ -35,6 +35,7 @@ def show() -> None:
         selection_mode="multi",
         key=f"rows-{of}",
     )
+    widgets.terms(rows, chosen)
     if picture is not None and not small and models.usable(KIND, searches=True).keys() != trained.keys():
         right.caption(f"Rows of `searches` take pictures of up to {MAX_SEARCHED:,} pixels, such as 256 x 256.")
     if picture is None and not inputs.is_live():

@@ -71,9 +71,11 @@ def show() -> None:
     if not models.usable(KIND):
         widgets.missing(KIND)
     methods = _methods()
-    first = [title for title, method in methods.items() if method.row or method.name == "telea"]
+    begin = [*models.first(models.usable(KIND)), "telea"]
+    first = [title for title, method in methods.items() if method.name in begin]
     titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
+    widgets.terms(models.usable(KIND), [method.name for method in chosen.values() if method.row])
     draws = _draws() if any(method.draws for method in chosen.values()) else {}
     if holed is None:
         st.info("Draw a box or a stroke over what is missing.", icon=":material/draw:")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from afterimage.app import features, fill, restore, results, widgets
+from afterimage.app import features, fill, models, restore, results, widgets
 from afterimage.core.errors import AfterimageError
 
 RUNS = 4
@@ -60,6 +60,8 @@ class Entry(NamedTuple):
     question: str
     lede: str
     show: Callable[[], None]
+    kind: str | None = None
+    """Of the observations whose rows it applies."""
 
 
 ENTRIES = (
@@ -70,6 +72,7 @@ ENTRIES = (
         "Your picture goes through a network, and only the features of one layer are kept. A trained row rebuilds "
         "the picture from them, which shows how much of it that layer still holds.",
         features.show,
+        features.KIND,
     ),
     Entry(
         "Restore",
@@ -77,6 +80,7 @@ ENTRIES = (
         "What was in front of the camera?",
         "Each method restores a dark, blurred, small or noisy picture. Take one of your own, or degrade a good one.",
         restore.show,
+        restore.KIND,
     ),
     Entry(
         "Inpaint",
@@ -84,6 +88,7 @@ ENTRIES = (
         "What was behind the hole?",
         "Draw over what is missing or should go. Each method fills the hole; pixels outside it stay as they are.",
         fill.show,
+        fill.KIND,
     ),
     Entry(
         "Results",
@@ -100,9 +105,21 @@ def main() -> None:
     st.set_page_config(page_title="Afterimage", page_icon=str(widgets.ASSETS / "icon.svg"), layout="wide")
     st.logo(str(widgets.ASSETS / "logo.svg"), size="large")
     st.html(f"<style>{(widgets.ASSETS / 'frame.css').read_text(encoding='utf-8')}</style>")
-    pages = [st.Page(_unused, title=entry.name, icon=entry.icon, url_path=entry.name.lower()) for entry in ENTRIES]
+    first = opens()
+    pages = [
+        st.Page(_unused, title=entry.name, icon=entry.icon, url_path=entry.name.lower(), default=entry.name == first)
+        for entry in ENTRIES
+    ]
     # Not run by Streamlit but from here, so that the picture and how it is chosen are the same on all pages
     page(st.navigation(pages, position="top").title)
+
+
+def opens() -> str:
+    """The page that a visitor comes to: the first with rows to apply."""
+    try:
+        return next((entry.name for entry in ENTRIES if entry.kind and models.usable(entry.kind)), ENTRIES[0].name)
+    except AfterimageError:  # which that page says
+        return ENTRIES[0].name
 
 
 def _unused() -> None:

@@ -1,10 +1,11 @@
-"""Rows of params.yaml, loaded once for all visitors; what they make of a picture is kept for its visitor alone."""
+"""Rows of params.yaml and of the zoo, loaded once for all visitors; what they make of a picture is kept for its visitor
+alone."""
 
 import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,7 +17,7 @@ from PIL import Image
 
 from afterimage.app import kept
 from afterimage.app.safety import Picture
-from afterimage.core import layout, params
+from afterimage.core import layout, params, zoo
 from afterimage.core.images import Uint8
 from afterimage.evaluation import metrics, results
 from afterimage.reconstructors import SECTIONS
@@ -32,7 +33,7 @@ STRIP = 256
 
 
 class Row(NamedTuple):
-    """A row of params.yaml that can be used here, whatever its kind."""
+    """A row of params.yaml or of the zoo that can be used here, whatever its kind."""
 
     name: str
     observation: str
@@ -102,7 +103,8 @@ def _params(path: Path, written: int) -> dict[str, Any]:
 
 
 def usable(observes: str, searches: bool = False) -> dict[str, Row]:
-    """The rows of a kind of observation that are trained here; with `searches` those as well whose needs are here."""
+    """The rows of a kind of observation that are trained here, then those of the zoo; with `searches` those as well
+    whose needs are here."""
     data = parameters()
     found = {}
     for name, section in rows(observes).items():
@@ -111,7 +113,19 @@ def usable(observes: str, searches: bool = False) -> dict[str, Row]:
             continue
         card = {} if searched else results.read_json(project() / layout.model(name) / CARD)
         found[name] = Row(name, str(data[section][name].get("observation")), card, searched)
+    cards = {name: zoo.card(project(), name) for name in zoo.names(project())}
+    found |= {
+        name: Row(name, card["observation"], card, False)
+        for name, card in cards.items()
+        if card["observes"] == observes
+    }
     return found
+
+
+def first(rows: Iterable[str]) -> list[str]:
+    """The rows that a page begins with: those of params.yaml, or where none of them is usable those of the zoo."""
+    names = list(rows)
+    return [name for name in names if not zoo.holds(name)] or names
 
 
 def load(row: str) -> Shared:
@@ -134,11 +148,12 @@ def _load(project: Path, row: str, written: int) -> Shared:
 def _written(name: str) -> int:
     """When what a row needs was written, the latest of it; 0 if something is missing.
 
-    A trained row needs its model; what is searched needs its observation's folder and each trained row that it names.
+    A row that is trained, here or in the zoo, needs its model; what is searched needs its observation's folder and each
+    trained row that it names.
     """
     data = parameters()
     trained = data.get(TRAINED) or {}
-    if name in trained:
+    if name in trained or zoo.holds(name):
         needs = [layout.model(name) / CARD]
     else:
         row: dict[str, Any] = next((data[each][name] for each in SECTIONS if name in (data.get(each) or {})), {})

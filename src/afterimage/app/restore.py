@@ -76,10 +76,12 @@ def _photograph() -> None:
     taken = TITLES.values()
     methods = {f"{row} (row)" if row in taken else row: Method(row, True) for row in models.usable(KIND)}
     methods |= {title: Method(method, False) for method, title in TITLES.items()}
-    first = [title for title, method in methods.items() if method.trained or method.name == "exposure_nlm"]
+    begin = [*models.first(models.usable(KIND)), "exposure_nlm"]
+    first = [title for title, method in methods.items() if method.name in begin]
     titles = st.pills("Methods", list(methods), default=first, selection_mode="multi", key="restore-methods")
     chosen = {title: method for title, method in methods.items() if title in titles}
     trained = [method.name for method in chosen.values() if method.trained]
+    widgets.terms(models.usable(KIND), trained)
     amounts = _amounts(not spoil and _can_enlarge(picture.image, trained)) if trained else Amounts()
     found: dict[str, models.Made] = {}
     bar = st.empty()
@@ -104,6 +106,7 @@ def _live() -> None:
     rows = list(models.usable(KIND))
     if rows:
         row = st.segmented_control("Row", rows, default=rows[0], key="live-row", required=True)
+        widgets.terms(models.usable(KIND), [row])
         shared = models.load(row)
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
 
@@ -235,6 +238,7 @@ def _clip() -> None:
     if not rows:
         return
     row = st.segmented_control("Row", rows, default=rows[0], key="clip-row", required=True)
+    widgets.terms(models.usable(KIND), [row])
     made: tuple[models.Made, bytes] | None = kept.find(CLIP, file.file_id, ("made", row))
     if made is None:
         if not st.button(f"Restore {len(clip.frames)} frames", type="primary", key="clip-go"):

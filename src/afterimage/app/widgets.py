@@ -156,6 +156,13 @@ def missing(observes: str) -> None:
     )
 
 
+def terms(rows: Mapping[str, models.Row], chosen: Sequence[str]) -> None:
+    """Say what the chosen rows of the zoo were trained on, and what follows from it; nothing of those trained here."""
+    for name in chosen:
+        if about := rows[name].card.get("about"):
+            st.caption(verbatim(f"{name} was trained on {', '.join(about['data'])}. {about['licence']}"))
+
+
 def intensity(image: Image.Image, factor: float, where: Mask | None = None) -> Image.Image:
     """An image with its samples multiplied and kept in range, everywhere or `where` `[H, W]` alone."""
     if factor == 1:

@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from afterimage.core import zoo
 from afterimage.core.errors import ParamsError
 
 if TYPE_CHECKING:
     from afterimage.core import devices
     from afterimage.reconstructors import Loaded, Reconstructor
 
-CASE = "/"
-"""Between the name of a row and that of one of its reconstructors, where it has several."""
 ERROR_SCALE = 0.5
 SPREAD_SCALE = 0.25
 """What is shown in the brightest colour: of errors and of spreads, white = 1."""
@@ -40,11 +39,12 @@ class Measured(NamedTuple):
 
 
 def load(project: Path, row: str, device: "devices.Name" = "auto", changes: Mapping[str, Any] | None = None) -> Any:
-    """A row of params.yaml, to be applied: `features.Applied`, `holes.Applied` or `frames.Applied`.
+    """A row of params.yaml or of the zoo, to be applied: `features.Applied`, `holes.Applied` or `frames.Applied`.
 
     Args:
-        project: the folder that holds params.yaml and data/.
-        row: its name; `NAME/CASE` picks one of its reconstructors where it has several, else the last one is used.
+        project: the folder that holds params.yaml and data/, and zoo/.
+        row: its name, or `zoo/NAME`; `/CASE` behind it picks one of its reconstructors where it has several, else the
+            last one is used.
         changes: settings of the row that are to be others.
 
     Raises:
@@ -54,7 +54,7 @@ def load(project: Path, row: str, device: "devices.Name" = "auto", changes: Mapp
     """
     from afterimage import reconstructors
 
-    name, _, case = row.partition(CASE)
+    name, case = zoo.parted(row)
     loaded = reconstructors.load(project, name, device, changes=changes)
     chosen = pick(loaded, name, case)
     return importlib.import_module(f"{__name__}.{loaded.row.observes}").Applied(row, loaded, chosen, device)
@@ -71,7 +71,7 @@ def pick(loaded: "Loaded", name: str, case: str) -> "Reconstructor":
         return list(there.values())[-1]
     if case not in there:
         known = ", ".join(f"{name}/{each}" for each in there if each) or f"{name} alone"
-        raise ParamsError(f"there is no `{name}{CASE}{case}`; there is {known}")
+        raise ParamsError(f"there is no `{name}{zoo.CASE}{case}`; there is {known}")
     return there[case]
 
 

@@ -11,13 +11,15 @@ from afterimage.core.errors import AfterimageError
 
 def _rows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The completions of ROW."""
-    from afterimage.core import params
+    from afterimage.core import params, zoo
 
+    project = Path(ctx.params.get("project") or ".")
     try:
-        data = params.load(Path(ctx.params.get("project") or ".") / "params.yaml")
+        data = params.load(project / "params.yaml")
     except AfterimageError:
-        return []
-    return [name for section in params.MEASURED for name in data.get(section) or {} if name.startswith(incomplete)]
+        data = {}
+    names = [*(name for section in params.MEASURED for name in data.get(section) or {}), *zoo.names(project)]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.command("card")
@@ -29,8 +31,16 @@ def command(row: str, form: str | None, project: Path) -> None:
     """Print where the numbers of ROW come from: its results beside the baselines, images and metrics, parameters, data,
     weights, commit and machine.
 
-    ROW is a row of reconstructors or searches, or one of observations, for its baselines.
+    ROW is a row of reconstructors or searches, or one of observations, for its baselines; or zoo/NAME, whose card is
+    Markdown and says what it is for and what follows from its data, too.
     """
+    from afterimage.core import layout, zoo
+
+    if zoo.holds(row):
+        zoo.card(project, row)  # that it is there
+        file = zoo.CARD if form == "json" else zoo.README
+        click.echo((project / layout.model(row) / file).read_text(encoding="utf-8"), nl=False)
+        return
     from afterimage.review import cards, quoting
 
     with contextlib.chdir(project):

@@ -11,6 +11,7 @@ from afterimage.core.errors import AfterimageError
 
 COMMANDS = {
     "rows": "List rows and their numbers on the test images.",
+    "zoo": "List the rows that come trained with the project.",
     "card": "Say where the numbers of a row come from.",
     "diff": "Compare two revisions: what got better, what worse.",
     "comment": "Write the comment of a pull request.",

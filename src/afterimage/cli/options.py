@@ -73,12 +73,11 @@ def holes(command: F) -> F:
 
 
 def row(kind: str, section: str | None = None) -> Callable[[F], F]:
-    """The argument ROW; its completions are the rows that observe this kind, of one section or of all."""
+    """The argument ROW; its completions are the rows that observe this kind, of one section or of all and the zoo."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        folder = ctx.params.get("project") or "."
         try:
-            names = _observing(Path(folder) / "params.yaml", kind, section)
+            names = _observing(Path(ctx.params.get("project") or "."), kind, section)
         except AfterimageError:
             return []
         return [name for name in names if name.startswith(incomplete)]
@@ -93,17 +92,20 @@ def inputs(name: str = "INPUT", required: bool = True) -> Callable[[F], F]:
 
 
 def require(folder: Path, name: str, kind: str) -> str:
-    """Check that a row observes what a command hands over; returns the section that it is in.
+    """Check that a row observes what a command hands over; returns its section. A row of the zoo counts as trained.
 
     Raises:
         ParamsError: there is no such row, or another command takes it.
     """
     from afterimage import reconstructors
-    from afterimage.core import params
+    from afterimage.core import params, zoo
 
-    path, own = folder / "params.yaml", name.partition("/")[0]
-    section = reconstructors.section_of(path, own)
-    observes = params.values(path, section, own).get("observes")
+    path, own = folder / "params.yaml", zoo.parted(name)[0]
+    if zoo.holds(own):
+        section, observes = reconstructors.SECTIONS[0], zoo.card(folder, own)["observes"]
+    else:
+        section = reconstructors.section_of(path, own)
+        observes = params.values(path, section, own).get("observes")
     if observes != kind:
         taken = f"; `afterimage {TAKES[observes]} {name}` takes it" if observes in TAKES else ""
         raise ParamsError(f"row `{own}` observes {observes}, not {kind}{taken}")
@@ -141,14 +143,16 @@ def progress(quiet: bool) -> Iterator[None]:
         tqdm.__init__, tqdm.write = begin, write  # type: ignore[method-assign]
 
 
-def _observing(path: Path, kind: str, section: str | None) -> list[str]:
-    from afterimage.core import params
+def _observing(folder: Path, kind: str, section: str | None) -> list[str]:
+    from afterimage.core import params, zoo
 
-    data = params.load(path)
+    data = params.load(folder / "params.yaml")
     sections = [section] if section else ["reconstructors", "searches"]
-    return [
+    there = [] if section else zoo.names(folder)
+    rows = [
         name
         for each in sections
         for name, own in (data.get(each) or {}).items()
         if params.merged((data.get(params.SHARED) or {}).get(params.group_of(own)) or {}, own).get("observes") == kind
     ]
+    return [*rows, *(name for name in there if zoo.card(folder, name)["observes"] == kind)]

@@ -23,9 +23,16 @@ def observation(name: str) -> Path:
     return Path("data/observations") / name
 
 
+ZOO = "zoo/"
+"""What names of rows begin with that lie in Git, trained, with their cards: see `core.zoo`."""
+
+
 def model(row: str) -> Path:
-    """A trained reconstructor: `model.safetensors`, `card.json`, `curves.csv`, and what its observations need."""
-    return Path("data/models") / row
+    """A trained reconstructor: `model.safetensors`, `card.json`, `curves.csv`, and what its observations need.
+
+    A row of the zoo lies where its name says.
+    """
+    return Path(row) if row.startswith(ZOO) else Path("data/models") / row
 
 
 def reconstructions(row: str) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import Field
 
 from afterimage import observations
-from afterimage.core import layout, params, shards
+from afterimage.core import layout, params, shards, zoo
 from afterimage.core.errors import ParamsError, WeightsError
 from afterimage.core.params import Row
 
@@ -147,7 +147,8 @@ def load(
     """Load a row: what was trained, or what searches with the row's settings.
 
     Args:
-        project: the folder with params.yaml and data/.
+        project: the folder with params.yaml and data/, and with zoo/.
+        name: of a row of params.yaml, or `zoo/NAME`.
         state: a folder where an interrupted search is kept; None keeps nothing.
         changes: to the settings, of a search.
         seed: another of the row's seeds than the first, of what was trained.
@@ -161,13 +162,14 @@ def load(
 
     path = project / "params.yaml"
     chosen = devices.choose(device)
-    if section_of(path, name) == SECTIONS[0]:
+    if zoo.holds(name) or section_of(path, name) == SECTIONS[0]:
         model = models.read(project, name, chosen, seed)
         kind = kind_of(model.settings)
         try:
             typed = params.typed(str(model.folder / models.CARD), model.settings, kind.Row)
         except ParamsError as error:
-            raise WeightsError(f"{error}: the model is of another version; `dvc repro` trains it anew") from None
+            mends = "check out its zoo/ with the code" if zoo.holds(name) else "`dvc repro` trains it anew"
+            raise WeightsError(f"{error}: the model is of another version; {mends}") from None
         return Loaded(typed, model.card, model.folder, kind.load(model))
     typed = row(path, name)
     kind = kind_of(typed)
@@ -192,7 +194,7 @@ def section_of(path: Path, name: str) -> str:
     for section in SECTIONS:
         if name in (data.get(section) or {}):
             return section
-    known = [row for section in SECTIONS for row in data.get(section) or {}]
+    known = [*(row for section in SECTIONS for row in data.get(section) or {}), *zoo.names(path.parent)]
     raise ParamsError(f"{path}: there is no reconstructor `{name}`; there are {', '.join(known) or 'none'}")
 
 

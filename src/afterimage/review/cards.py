@@ -130,7 +130,7 @@ def card(name: str) -> Card:
     kind = row["kind"] if section == OBSERVED else row["observes"]
     measuring = f"{MEASURES[section]}@{name}"
     stages = [f"train@{name}", measuring] if section == TRAINED else [measuring]
-    lock = _Lock.read()
+    lock = Lock.read()
     return Card(
         name=name,
         section=section,
@@ -191,7 +191,7 @@ def _json(path: Path) -> Values | None:
 # What it was made of
 
 
-class _Lock:
+class Lock:
     """What dvc.lock says of the stages that ran."""
 
     def __init__(self, stages: Mapping[str, Any]):
@@ -199,7 +199,7 @@ class _Lock:
         self._makers = {out["path"]: name for name, each in stages.items() for out in each.get("outs") or ()}
 
     @classmethod
-    def read(cls) -> "_Lock":
+    def read(cls) -> "Lock":
         if not LOCK.exists():
             return cls({})
         try:
@@ -230,7 +230,7 @@ class _Lock:
             yield from self.behind(maker, seen | {maker})
 
 
-def _parts(data: Values, lock: _Lock, section: str, name: str, measuring: str) -> Iterator[Part]:
+def _parts(data: Values, lock: Lock, section: str, name: str, measuring: str) -> Iterator[Part]:
     """The row, then the rows whose outputs were read, each with what was read of it first."""
     sections = {maker: section for section, maker in MAKES.items()}
     read: dict[tuple[str, str], tuple[str | None, str | None]] = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from afterimage.core import layout, outputs, weights
+from afterimage.core import layout, outputs, weights, zoo
 from afterimage.core.errors import WeightsError
 from afterimage.core.parsing import from_json
 from afterimage.core.shards import Index
@@ -176,14 +176,19 @@ def card(name: str, row: "ReconstructorRow", indices: Sequence[Index]) -> dict[s
 
 
 def read(project: Path, row: str, device: torch.device, seed: int | None = None) -> Model:
-    """The model folder of a trained row.
+    """The model folder of a trained row, or of one of the zoo, whose files have to be those that its card names.
 
     Args:
         seed: another of the row's seeds than the first.
 
     Raises:
+        ParamsError: the zoo has no such row.
         WeightsError: it is not there or not whole.
     """
+    if zoo.holds(row):
+        card = zoo.card(project, row)
+        zoo.check(project / layout.model(row), card["sha256"])
+        return Model(project / layout.model(row), card, project, device)
     folder = project / layout.model(row) / ("" if seed is None else seed_folder(seed))
     try:
         card = from_json((folder / CARD).read_bytes(), str(folder / CARD), WeightsError)
