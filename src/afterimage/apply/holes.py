@@ -1,9 +1,9 @@
 """Rows that observe holes, applied to images and holes of any size.
 
 A reconstructor has learned holes of a certain share of an image of a certain size. So each hole gets a window of the
-image around it in which it is about as large, brought to that size where it is larger; what comes back is enlarged and
-pasted into the hole. Detail finer than that cannot come back. A window that is smaller is given with its edge repeated
-as known pixels. The work depends on the holes, not on the size of the image.
+image around it in which it is about as large, brought to that size where it is larger; what comes back is enlarged,
+with the finer detail of the image around the hole, and pasted into it. A window that is smaller is given with its edge
+repeated as known pixels. The work depends on the holes, not on the size of the image.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from afterimage.core.errors import HoleError, ImageError
 from afterimage.core.parsing import parsing
 from afterimage.observations.holes import Draws, Holes, masks
 from afterimage.observations.holes.masks import Box, Mask
+from afterimage.observations.holes.smooth import enlarged
 
 if TYPE_CHECKING:
     from afterimage.core import devices
@@ -71,10 +72,10 @@ class Applied:
             found = self._through(filled[inside], left[inside], str(number), draws)
             chosen = holes[inside]
             if found.samples is None:
-                filled[inside][chosen] = _enlarged(found.images, chosen.shape)[0][chosen]
+                filled[inside][chosen] = images.to_uint8(found.images)[0][chosen]
                 left &= ~holes  # what is filled is known to the windows after this one
                 continue
-            samples = _enlarged(found.samples[0], chosen.shape)
+            samples = images.to_uint8(found.samples[0])
             if drawn is None:
                 drawn = np.repeat(np.asarray(image)[None], len(samples), 0)
             for each, sample in zip(drawn, samples, strict=True):
@@ -86,12 +87,13 @@ class Applied:
         return Filled(Image.fromarray(mean), [Image.fromarray(each) for each in drawn], spread)
 
     def _through(self, pixels: images.Uint8, mask: Mask, key: str, draws: Draws) -> "Reconstruction":
-        """What the reconstructor makes of a window, cropped to the window's shape at the size that it was given."""
+        """What the reconstructor makes of a window, at the window's size."""
         from afterimage.reconstructors import Reconstruction
 
         height, width = mask.shape
         missing = torch.from_numpy(mask)[None, None].float()
         known = images.to_tensor(pixels)[None] * (1 - missing)
+        whole = Holes([key], (height, width), known, missing, draws)
         scale = self.size / max(height, width)
         if scale < 1:
             known, missing = _shrunk(known, missing, (max(1, round(height * scale)), max(1, round(width * scale))))
@@ -99,8 +101,16 @@ class Applied:
         padding = (0, self.size - wide, 0, self.size - high)
         known, missing = F.pad(known, padding, mode="replicate"), F.pad(missing, padding)
         found = self.reconstructor(Holes([key], (self.size, self.size), known * (1 - missing), missing, draws))
-        samples = None if found.samples is None else found.samples[..., :high, :wide]
-        return Reconstruction(found.images[..., :high, :wide], samples, found.values)
+
+        def at_size(answers: Tensor) -> Tensor:
+            answers = answers[..., :high, :wide].cpu()
+            if (high, wide) == (height, width):
+                return answers
+            large = [enlarged(answer[None], whole.images, whole.masks) for answer in answers]
+            return torch.cat([self.reconstructor.detailed(whole, each).cpu() for each in large])
+
+        samples = None if found.samples is None else at_size(found.samples[0])[None]
+        return Reconstruction(at_size(found.images), samples, found.values)
 
 
 def fill(applied: Applied, data: bytes, mask: Mask, draws: Draws | None = None) -> Filled:
@@ -188,13 +198,6 @@ def _shrunk(known: Tensor, missing: Tensor, size: tuple[int, int]) -> tuple[Tens
     small = F.interpolate(both, size=size, mode="bilinear", antialias=True)
     share = small[:, 3:]
     return small[:, :3] / share.clamp_min(1e-3), (share < 0.5).float()
-
-
-def _enlarged(found: Tensor, size: tuple[int, ...]) -> images.Uint8:
-    """Images `[N, 3, h, w]` at the size of their window, 8-bit `[N, H, W, 3]`."""
-    if tuple(found.shape[-2:]) != size:
-        found = F.interpolate(found.cpu(), size=size, mode="bicubic", align_corners=False)
-    return images.to_uint8(found)
 
 
 def _require(draws: Draws) -> None:

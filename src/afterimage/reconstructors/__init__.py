@@ -81,6 +81,11 @@ class Reconstructor(Protocol):
         """
         return {}
 
+    def detailed(self, given: Any, filled: "Tensor") -> "Tensor":
+        """Detail for an answer to a smaller image that was brought to the size of this observation, `[N, 3, H, W]`;
+        mostly there is none to add."""
+        return filled
+
     def forget(self) -> None:
         """Remove what was kept for a restart; called once everything that it answered is written."""
         return

@@ -36,6 +36,17 @@ def test_sides_scale_with_the_image():
         assert (mask.any(axis=0).sum(), mask.any(axis=1).sum()) == (side, side)
 
 
+def test_boxes_lie_apart_where_they_are_to():
+    apart = observed("holes", shape="boxes", count=2, side=0.4, apart=True)
+    assert {int(draw(apart, f"{number}", None, 50, 50).sum()) for number in range(20)} == {2 * 20 * 20}
+    anywhere = observed("holes", shape="boxes", count=2, side=0.4)
+    assert min(int(draw(anywhere, f"{number}", None, 50, 50).sum()) for number in range(20)) < 2 * 20 * 20
+    with pytest.raises(
+        HoleError, match="5 boxes of 20 px apart from one another were not found room for in 50 x 50 px"
+    ):
+        draw(observed("holes", shape="boxes", count=5, side=0.4, apart=True), "a", None, 50, 50)
+
+
 def test_fixed_shapes_are_where_they_say():
     assert draw(observed("holes", shape="corners"), "a", 0, 8, 8).nonzero()[0].tolist() == [0, 0, 1, 1, 6, 6, 7, 7]
     centre = draw(observed("holes", shape="centre"), "a", 0, 8, 8)

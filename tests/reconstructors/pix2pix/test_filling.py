@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from afterimage.observations.holes import Holes
+from afterimage.observations.holes.exemplar import exemplar_fill
 from afterimage.reconstructors.pix2pix import Filling
 from afterimage.reconstructors.pix2pix.unet import Generator
 
@@ -40,3 +41,13 @@ def test_a_size_of_training_goes_through_as_it_is():
     with torch.no_grad():
         wanted = made.network(given.images, given.masks)
     assert torch.equal(made(given).images, wanted)
+
+
+def test_patches_continue_the_fill_of_the_network():
+    made, given = filling(), holes(40, 40)
+    continued = Filling(made.network, 32, torch.device("cpu"), exemplar=True)
+    found = continued(given).images
+    known = (given.masks < 0.5).expand_as(found)
+    assert torch.equal(found[known], given.images[known])
+    assert torch.equal(found, exemplar_fill(given.images, given.masks, start=made(given).images))
+    assert not torch.equal(found, made(given).images)

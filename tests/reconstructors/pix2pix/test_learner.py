@@ -82,8 +82,32 @@ def test_each_part_of_the_objective_does_something():
     assert set(full) == {"l1", "adversarial", "discriminator"}
     assert set(step(adversarial=0.0)) == {"l1"}
     assert set(step(adversarial=0.0, l1=0.0, l2=1.0)) == {"l2"}
+    assert set(step(adversarial=0.0, l1=0.0, rmse=1.0)) == {"rmse"}
     # With a smooth start all of the error is in the hole, which has 11.7 % of the pixels
     assert step(hole=10.0)["l1"] / full["l1"] == pytest.approx(10 / (1 + 9 * 120 / 1024), rel=1e-3)
+
+
+def test_the_rmse_is_that_of_each_hole():
+    given = batch(2)
+    mine = learner(row(loss={**LOSS, "l1": 0.0, "rmse": 1.0, "adversarial": 0.0}), given)
+    fill = smooth_fill(given["images"], given["masks"])
+    squares = ((fill - given["images"]).square() * given["masks"]).sum((1, 2, 3)) / (3 * given["masks"].sum((1, 2, 3)))
+    found = mine.step(given, lambda value, optimizer: None)["rmse"]
+    assert float(found.detach()) == pytest.approx(float((squares + 1 / 255**2).sqrt().mean()), rel=1e-4)
+
+
+def test_training_mirrors_images_with_their_masks():
+    given = batch(16)
+    mine, seen = learner(row(flip=True), given), []
+    mine.generator.guess = lambda known, missing: (seen.append((known, missing)), known)[1]  # type: ignore[assignment]
+    torch.manual_seed(0)
+    mine.step(given, lambda value, optimizer: None)
+    ((known, masks),) = seen
+    mirrored = [bool(masks[i].equal(given["masks"][i].flip(-1))) for i in range(16)]
+    assert 0 < sum(mirrored) < 16
+    for i, turned in enumerate(mirrored):
+        assert masks[i].equal(given["masks"][i].flip(-1) if turned else given["masks"][i])
+        assert known[i].equal(given["images"][i].flip(-1) if turned else given["images"][i])
 
 
 def test_optimisers_are_those_of_the_paper():

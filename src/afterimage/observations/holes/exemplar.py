@@ -24,6 +24,9 @@ JUMPS = (4, 1, 1)
 """How many px away others are asked for what they have found."""
 NARROWING = 2
 """Each random search reaches so many times less far than the one before, from half the image on."""
+SOFT, SHARP, FEWEST = 3, 20, 0.05
+"""The powers of its likeness that a patch counts in a mean, before the last round and in it, and the least likeness,
+whose power is still a float."""
 CHUNK = 8192
 """Patches that are compared at once, which bounds the memory."""
 OFFSETS = [(y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1)]
@@ -146,8 +149,7 @@ class _Level:
             return
         typical = found[len(found) * 3 // 4].clamp_min(FAINTEST)
         # A quotient, because exponentials are not the same on every machine
-        weights = typical / (self.distance / 2 + typical)
-        weights = weights**2 if sharp else weights
+        weights = (typical / (self.distance / 2 + typical)).clamp_min(FEWEST) ** (SHARP if sharp else SOFT)
         y, x = self.missing.nonzero(as_tuple=True)
         total, count = torch.zeros(3, len(y)), torch.zeros(len(y))
         for down, right in OFFSETS:
@@ -160,7 +162,7 @@ class _Level:
             total += weight * self.fill[0, :, from_y, from_x]
             count += weight
         self.fill = self.fill.clone()
-        self.fill[0, :, y, x] = torch.where(count > 0, total / count.clamp_min(1e-12), self.fill[0, :, y, x])
+        self.fill[0, :, y, x] = torch.where(count > 0, total / count, self.fill[0, :, y, x])
 
     def _measure(self) -> None:
         """How far the patches are that were found, now that the fill is another."""

@@ -22,6 +22,20 @@ def carried_in(values: Tensor, masks: Tensor) -> Tensor:
     return _pull(torch.where(known > 0, values, 0), known)
 
 
+def enlarged(coarse: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+    """A fill of a smaller image, at the size of `images` and continuous with them, in [0, 1].
+
+    What the small image could not show of the known pixels around a hole is carried smoothly into it.
+
+    Args:
+        coarse: `[N, 3, h, w]`, known pixels and fill.
+        images: `[N, 3, H, W]`; what they hold where they are missing is not looked at.
+        masks: `[N, 1, H, W]`, 1 = missing.
+    """
+    large = F.interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=False)
+    return (large + carried_in(images - large, masks)).clamp(0, 1)
+
+
 def _pull(weighted: Tensor, known: Tensor) -> Tensor:
     """Colours of all pixels from colours times `known`, the share of each pixel that is known."""
     height, width = known.shape[-2:]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from afterimage.observations.holes import Holes
 from afterimage.observations.holes.exemplar import exemplar_fill
@@ -43,10 +44,12 @@ class Filling(Reconstructor):
             masks = F.pad(masks, (0, beside, 0, below))
         with torch.inference_mode():
             filled = self.network(images, masks)[..., :height, :width]
-            if self.exemplar:
-                known, missing = given.images.to(self.device), given.masks.to(self.device)
-                filled = exemplar_fill(known, missing, start=filled)
-            return Reconstruction(filled)
+            return Reconstruction(self.detailed(given, filled))
+
+    def detailed(self, given: Holes, filled: Tensor) -> Tensor:
+        if not self.exemplar:
+            return filled
+        return exemplar_fill(given.images.to(self.device), given.masks.to(self.device), start=filled)
 
 
 class Pix2Pix(Kind):

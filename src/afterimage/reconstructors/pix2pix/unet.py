@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.core.compute import sqrt
-from afterimage.observations.holes.smooth import carried_in, smooth_fill
+from afterimage.observations.holes.smooth import enlarged, smooth_fill
 
 Blocks = Literal["plain", "gated", "fourier"]
 
@@ -87,9 +87,7 @@ class Generator(nn.Module):
         if self.reduce == 1:
             return self.guess(images, masks)
         known, missing = self.reduced(images, masks)
-        coarse = torch.where(missing > 0.5, self.guess(known, missing), known)
-        coarse = F.interpolate(coarse, scale_factor=self.reduce, mode="bicubic", align_corners=False)
-        return (coarse + carried_in(images - coarse, masks)).clamp(0, 1)
+        return enlarged(torch.where(missing > 0.5, self.guess(known, missing), known), images, masks)
 
     def reduced(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Images and masks as the U-Net sees them: means of what is known, missing where less than half is."""
