@@ -16,7 +16,7 @@ from afterimage.cli import main
 from afterimage.core import devices
 from afterimage.observations.features import store
 from afterimage.observations.holes.smooth import smooth_fill
-from afterimage.reconstructors import Reconstruction
+from afterimage.reconstructors import Reconstruction, Reconstructor
 
 LAYER = "pool"
 
@@ -32,7 +32,7 @@ class Encoder(torch.nn.Module):
         return {LAYER: F.avg_pool2d(images, 2, ceil_mode=True)}
 
 
-class Doubling:
+class Doubling(Reconstructor):
     """Repeats each feature of the toy encoder, and tells what a search would."""
 
     def __init__(self, converged: float = 1.0):
@@ -47,7 +47,7 @@ class Doubling:
         return Reconstruction(images, None, {"steps": [7.0] * count, "converged": [self.converged] * count})
 
 
-class Smooth:
+class Smooth(Reconstructor):
     """Fills holes from around them."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Drawing(Smooth):
         return Reconstruction(found.mean(1), found)
 
 
-class Negative:
+class Negative(Reconstructor):
     """Turns light to dark."""
 
     def __init__(self) -> None:
