@@ -1,7 +1,8 @@
-"""Write the tables of docs/restoration.md from results that are committed: `python docs/results.py`.
+"""Write the tables of documents from results that are committed: `python docs/results.py`.
 
 `reports/measured/` holds those of the default run, and `presets/results/<preset>/` what a run of a preset left, as its
 stages wrote it: `<row>/<case>/intervals.json` and `<row>/provenance.json`, and the params.yaml and dvc.lock of the run.
+Of fills images.csv is there too, which holds what paired differences are of.
 `python docs/results.py PROJECT PRESET` takes them from the project where it ran, and its models into the zoo
 (docs/zoo.py).
 """
@@ -13,16 +14,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from ruamel.yaml import YAML
 
+from afterimage.evaluation.comparing import difference
+from afterimage.evaluation.results import read_csv
+
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs/restoration.md"
+PAGES = (ROOT / "docs/restoration.md", ROOT / "docs/inpainting.md")
 RESULTS, MEASURED = ROOT / "presets/results", ROOT / "reports/measured"
-TABLE = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (results|fills|textures): (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
 SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches")
 DIGITS = {"psnr": 2, "psnr_tone": 2, "psnr_y": 2}
+FILLS = {
+    "hole_rmse": "hole RMSE (95 %)",
+    "hole_psnr": "PSNR",
+    "hole_ssim": "SSIM",
+    "hole_lpips_untrained": "lpips_untrained",
+    "band_rmse": "band RMSE",
+    "hole_sharpness": "sharpness",
+    "seam": "seam",
+}
+THIRDS = ("least texture", "in between", "most texture")
 
 
 def run_of(row: str) -> Path:
@@ -32,15 +47,13 @@ def run_of(row: str) -> Path:
 
 def means(folder: Path, case: str) -> dict[str, float]:
     """The means of a row, or of a baseline of an observation, by metric."""
-    data = json.loads((folder / case / "intervals.json").read_text(encoding="utf-8"))
-    return {name: found["mean"] for name, found in data["metrics"].items()}
+    return {name: found["mean"] for name, found in _intervals(folder / case).items()}
 
 
 def table(row: str, observation: str) -> str:
     """Each level of an observation: the row beside the baseline that is best by each metric."""
     own_folder, plain_folder = (run_of(row) / each for each in (row, observation))
-    levels = json.loads((own_folder / "provenance.json").read_text(encoding="utf-8"))["cases"]
-    plain = json.loads((plain_folder / "provenance.json").read_text(encoding="utf-8"))["cases"]
+    levels, plain = _cases(own_folder), _cases(plain_folder)
     levels = list(dict.fromkeys(case.partition("/")[0] for case in plain)) if len(levels) < 2 else levels
     names = [name for name in (*SHOWN, *LUMA) if name in means(plain_folder, plain[0])]
     heads = {"psnr": "PSNR", "psnr_tone": "after tone", "ssim": "SSIM", "ssim_tone": "after tone"}
@@ -66,17 +79,80 @@ def table(row: str, observation: str) -> str:
     return "\n".join(lines)
 
 
+def fills(row: str, observation: str) -> str:
+    """The cases of a row that fills holes, and all baselines, the least error first."""
+    folders = [run_of(each) / each for each in (row, observation)]
+    found = {
+        (f"**{row}/{case}**" if folder is folders[0] else f"`{case}`"): _intervals(folder / case)
+        for folder in folders
+        for case in _cases(folder)
+    }
+    lines = [f"| | {' | '.join(FILLS.values())} |", f"| --- |{' ---: |' * len(FILLS)}"]
+    for name, metrics in sorted(found.items(), key=lambda item: item[1]["hole_rmse"]["mean"]):
+        error, *others = (metrics[metric] for metric in FILLS)
+        shown = [f"{error['mean']:.4f} ({error['low']:.4f} to {error['high']:.4f})"]
+        shown += [
+            f"{each['mean']:.{2 if metric == 'hole_psnr' else 3}f}" for metric, each in zip(list(FILLS)[1:], others)
+        ]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def textures(row: str, observation: str) -> str:
+    """What a row's cases have over the best baseline in hole RMSE, image by image: all, and each third by texture."""
+    own, plain = (run_of(each) / each for each in (row, observation))
+    metrics = YAML(typ="safe", pure=True).load(run_of(row) / "params.yaml")["metrics"]
+    rivals = {case: _images(plain / case) for case in _cases(plain)}
+    keys = sorted(next(iter(rivals.values())), key=lambda key: float(rivals["black"][key]["texture"]))
+    parts = {"all": keys} | dict(zip(THIRDS, np.array_split(keys, 3), strict=True))
+    lines = ["| | images | hole RMSE | best baseline | difference (95 %) |", "| --- | ---: | ---: | ---: | ---: |"]
+    for case in _cases(own):
+        mine = _images(own / case)
+        for part, chosen in parts.items():
+            errors = {
+                name: [float(images[key]["hole_rmse"]) for key in chosen]
+                for name, images in {**rivals, row: mine}.items()
+            }
+            best = min(rivals, key=lambda name: np.mean(errors[name]))
+            found = difference(
+                [errors[best]],
+                [errors[row]],
+                [mine[key]["group"] for key in chosen],
+                metrics["bootstrap"],
+                metrics["seed"],
+            )
+            lines.append(
+                f"| {row}/{case}, {part} | {len(chosen)} | {np.mean(errors[row]):.4f} | {np.mean(errors[best]):.4f} `{best}` "
+                f"| {100 * found.mean / np.mean(errors[best]):+.1f} % ({found.low:+.4f} to {found.high:+.4f}) |"
+            )
+    return "\n".join(lines)
+
+
+def _cases(folder: Path) -> list[str]:
+    return list(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["cases"])
+
+
+def _intervals(folder: Path) -> dict[str, dict[str, float]]:
+    return dict(json.loads((folder / "intervals.json").read_text(encoding="utf-8"))["metrics"])
+
+
+def _images(folder: Path) -> dict[str, dict[str, str]]:
+    return {line["key"]: line for line in read_csv(folder / "images.csv", ("key", "group", "hole_rmse"))}
+
+
 def written(text: str) -> str:
-    """The page with its tables as the results are."""
-    return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3])}{found[4]}", text)
+    """A page with its tables as the results are."""
+    makes = {"results": table, "fills": fills, "textures": textures}
+    return TABLE.sub(lambda found: f"{found[1]}{makes[found[2]](found[3], found[4])}{found[5]}", text)
 
 
 def take(project: Path, preset: str) -> None:
     """Put what a run of a preset measured in a project in the place of what is committed, and its models in the zoo."""
     run = RESULTS / preset
     shutil.rmtree(run, ignore_errors=True)
-    for path in sorted((project / "reports/measured").rglob("*.json")):
-        if path.name in ("intervals.json", "provenance.json"):
+    for path in sorted((project / "reports/measured").rglob("*.*")):
+        of_fills = path.name == "images.csv" and "hole_rmse" in path.read_text(encoding="utf-8").partition("\n")[0]
+        if path.name in ("intervals.json", "provenance.json") or of_fills:
             out = run / path.relative_to(project / "reports/measured")
             out.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out)
@@ -99,4 +175,5 @@ def _lock(project: Path, out: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         take(Path(sys.argv[1]), sys.argv[2])
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")

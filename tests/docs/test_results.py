@@ -12,9 +12,10 @@ from conftest import ROOT, dump_yaml, load_yaml
 from afterimage.core import outputs
 
 
-def test_the_tables_of_restoration_are_those_of_the_results():
+@pytest.mark.parametrize("page", ["restoration", "inpainting"])
+def test_the_tables_are_those_of_the_results(page: str):
     results = runpy.run_path(str(ROOT / "docs/results.py"))
-    text = results["PAGE"].read_text(encoding="utf-8")
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert len(results["TABLE"].findall(text)) >= 2
     assert results["written"](text) == text, "run `python docs/results.py`"
 
@@ -28,12 +29,16 @@ def test_results_of_any_preset_are_taken(tmp_path: Path, monkeypatch: pytest.Mon
     found: dict[str, Any] = {"images": 2, "metrics": {"hole_psnr": {"mean": 17.0, "low": 16.0, "high": 18.0}}}
     for name in ("filler/test/intervals.json", "filler/provenance.json", "filler/test/other.json"):
         outputs.write_json(project / "reports/measured" / name, found)
+    for name, column in (("filler", "hole_rmse"), ("frames", "psnr")):
+        (project / f"reports/measured/{name}/test").mkdir(parents=True, exist_ok=True)
+        (project / f"reports/measured/{name}/test/images.csv").write_text(f"key,{column}\na,0.1\n")
     dump_yaml({"reconstructors": {"filler": {"kind": "pix2pix"}}}, project / "params.yaml")
     dump_yaml({"schema": "2.0", "stages": {"train@filler": {}, "train@gone": {}}}, project / "dvc.lock")
     take(project, "fill")
     run = tmp_path / "results/fill"
     files = {path.relative_to(run).as_posix() for path in run.rglob("*.*")}
-    assert files == {"filler/test/intervals.json", "filler/provenance.json", "params.yaml", "dvc.lock"}
+    fills = {"filler/test/intervals.json", "filler/test/images.csv", "filler/provenance.json"}
+    assert files == {*fills, "params.yaml", "dvc.lock"}
     assert json.loads((run / "filler/test/intervals.json").read_text()) == found
     assert list(load_yaml(run / "dvc.lock")["stages"]) == ["train@filler"]
     assert [list(map(str, words[1:])) for words in asked] == [

@@ -76,6 +76,11 @@ METRICS = {
             **{name: IMAGE[name] for name in ("mse", "psnr", "ssim", "lpips", "lpips_untrained")},
         }.items()
     },
+    "hole_sharpness": Metric(
+        "sharpness", 2, None, "deviation of the luma's Laplacian within the hole, as a share of the original's"
+    ),
+    "seam": Metric("seam", 2, None, "mean step of the luma across the hole's border, as a share of the original's"),
+    "texture": Metric("texture", 4, None, "deviation of the luma's Laplacian of the original within the hole"),
     "bits": Metric("bits/dim, hole", 2, False, "bits a channel of a pixel of the original, within the hole"),
     "bits_whole": Metric("bits/dim, whole", 2, False, "bits a channel of a pixel of the original"),
     "histogram_bits": Metric(

@@ -18,7 +18,7 @@ from afterimage.report.shared import Line
 KIND = "holes"
 SHOWN = (
     *("hole_psnr", "hole_rmse", "hole_ssim", "hole_lpips", "hole_lpips_untrained"),
-    *("band_rmse", "psnr"),
+    *("band_rmse", "hole_sharpness", "seam", "psnr"),
 )
 DRAWN = ("bits", "bits_whole", "coverage", "spread")
 """What only reconstructors tell that know a distribution or draw several answers."""
