@@ -89,11 +89,9 @@ def fills(row: str, observation: str) -> str:
     }
     lines = [f"| | {' | '.join(FILLS.values())} |", f"| --- |{' ---: |' * len(FILLS)}"]
     for name, metrics in sorted(found.items(), key=lambda item: item[1]["hole_rmse"]["mean"]):
-        error, *others = (metrics[metric] for metric in FILLS)
-        shown = [f"{error['mean']:.4f} ({error['low']:.4f} to {error['high']:.4f})"]
-        shown += [
-            f"{each['mean']:.{2 if metric == 'hole_psnr' else 3}f}" for metric, each in zip(list(FILLS)[1:], others)
-        ]
+        shown = [f"{metrics[metric]['mean']:.{2 if metric == 'hole_psnr' else 3}f}" for metric in FILLS]
+        error = metrics["hole_rmse"]
+        shown[0] = f"{error['mean']:.4f} ({error['low']:.4f} to {error['high']:.4f})"
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
@@ -114,17 +112,12 @@ def textures(row: str, observation: str) -> str:
                 for name, images in {**rivals, row: mine}.items()
             }
             best = min(rivals, key=lambda name: np.mean(errors[name]))
-            found = difference(
-                [errors[best]],
-                [errors[row]],
-                [mine[key]["group"] for key in chosen],
-                metrics["bootstrap"],
-                metrics["seed"],
-            )
-            lines.append(
-                f"| {row}/{case}, {part} | {len(chosen)} | {np.mean(errors[row]):.4f} | {np.mean(errors[best]):.4f} `{best}` "
-                f"| {100 * found.mean / np.mean(errors[best]):+.1f} % ({found.low:+.4f} to {found.high:+.4f}) |"
-            )
+            groups = [mine[key]["group"] for key in chosen]
+            found = difference([errors[best]], [errors[row]], groups, metrics["bootstrap"], metrics["seed"])
+            own_mean, rival_mean = np.mean(errors[row]), np.mean(errors[best])
+            gained = f"{100 * found.mean / rival_mean:+.1f} % ({found.low:+.4f} to {found.high:+.4f})"
+            name = f"{row}/{case}, {part}"
+            lines.append(f"| {name} | {len(chosen)} | {own_mean:.4f} | {rival_mean:.4f} `{best}` | {gained} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,6 @@
 """Checkpoints: what a stage that was killed goes on from. A damaged one is as good as none."""
 
 import os
-import pickle
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 
 from afterimage.core import outputs
-
-UNREADABLE = (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError)
+from afterimage.core.errors import WeightsError
+from afterimage.core.parsing import parsing
 
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
@@ -28,11 +27,12 @@ def read(path: Path, fingerprint: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-        data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return data if data["fingerprint"] == fingerprint else None
-    except UNREADABLE:
-        print(f"{path}: not as it was written, so this begins anew", file=sys.stderr)
+        with parsing(WeightsError, f"{path}: not as it was written"):
+            with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"the checksum of {damaged} is another")
+            data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return data if data["fingerprint"] == fingerprint else None
+    except WeightsError as fault:
+        print(f"{fault}; this begins anew", file=sys.stderr)
         return None

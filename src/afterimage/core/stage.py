@@ -65,7 +65,7 @@ def run(main: Callable[..., None]) -> None:
 
 
 def fail(name: str, words: list[str], text: str) -> None:
-    sys.exit(f"{'@'.join([name, *words])}: {' '.join(text.split())}")
+    sys.exit(f"{'@'.join([name, *words])}: {text}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The network under LPIPS, step by step as the lpips package computes it.
 
 That package imports torchvision, which takes longer than measuring the images of a row; its linear heads are a file.
-tests/evaluation/test_metrics.py compares the distances with those of the package.
+tests/evaluation/test_references.py compares the distances with those of the package.
 """
 
 from importlib.util import find_spec
