@@ -1,8 +1,10 @@
-"""Draw docs/images/restoration.jpg: bundled photographs, degraded, and restored by a row of the zoo.
+"""Draw docs/images/restoration.jpg and docs/images/fills.jpg: bundled photographs, degraded or with holes, and what
+rows of the zoo make of them.
 
 None of them was trained on. `python docs/pictures.py`, after `make setup`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,16 @@ from ruamel.yaml import YAML
 from afterimage import apply
 from afterimage.core.images import Uint8
 from afterimage.datasets.sources import bundled
+from afterimage.evaluation.baselines.holes import fill
 from afterimage.evaluation.metrics import psnr
 from afterimage.observations.frames import cctv
 from afterimage.observations.frames.filters import filtered, fitted
 from afterimage.observations.frames.row import Steps
+from afterimage.observations.holes.row import Boxes, draw
 
 ROOT = Path(__file__).parents[1]
-RUN, ROW = ROOT / "presets/results/real", "zoo/real-blind"
+RUN = ROOT / "presets/results/real"
+RESTORER, FILLER = "zoo/real-blind", "zoo/fill"
 SHOWN = [
     ("astronaut", (0, 60, 320), "medium"),
     ("chelsea", (0, 80, 300), "heavy"),
@@ -27,46 +32,78 @@ SHOWN = [
     ("china", (60, 160, 320), "light"),
 ]
 """Photograph, top, left and side in px of the square that is shown, and level of damage."""
-CELL, GAP, HEAD, FOOT, FONT = 256, 8, 28, 24, 14
+FILLED = (
+    *("astronaut", "chelsea", "china", "coffee", "flower", "grace_hopper", "hubble_deep_field", "ihc"),
+    *("motorcycle_left", "motorcycle_right", "retina", "rocket"),
+)
+CELL, SMALL, GAP, HEAD, FOOT, FONT = 256, 208, 8, 28, 24, 14
+Line = list[tuple[Uint8, str]]
+"""Pictures side by side, with words under each."""
 
 
-def squares() -> dict[str, Uint8]:
+def photographs(names: Mapping[str, tuple[int, int, int] | None]) -> dict[str, Uint8]:
+    """Squares of bundled photographs at the size of a cell: top, left and side in px, or None for the largest one in
+    the middle."""
     row = bundled.Row(source="bundled", path=str(ROOT / "src/afterimage/datasets/sources/bundled.csv"), size=CELL)
-    photographs = {item.name: item for item in bundled.items(row)}
+    there = {item.name: item for item in bundled.items(row)}
     found = {}
-    for name, (top, left, side), _ in SHOWN:
-        with photographs[name].open() as stream:
-            image = Image.open(stream).convert("RGB").crop((left, top, left + side, top + side))
+    for name, place in names.items():
+        with there[name].open() as stream:
+            image = Image.open(stream).convert("RGB")
+        side = min(image.size)
+        top, left, side = place or ((image.height - side) // 2, (image.width - side) // 2, side)
+        image = image.crop((left, top, left + side, top + side))
         found[name] = np.asarray(image.resize((CELL, CELL), Image.Resampling.LANCZOS))
     return found
 
 
-def main() -> None:
+def restorations() -> tuple[list[str], list[Line]]:
     levels = YAML(typ="safe", pure=True).load(RUN / "params.yaml")["observations"]["bsds"]["levels"]
-    restored = apply.load(ROOT, ROW)
-    rows = []
-    for name, original in squares().items():
+    restored = apply.load(ROOT, RESTORER)
+    lines = []
+    for name, original in photographs({name: place for name, place, _ in SHOWN}).items():
         level = next(each for key, _, each in SHOWN if key == name)
         steps = TypeAdapter(Steps).validate_python(levels[level])
         frame = fitted(cctv.degrade(original, steps, 0, level, name, 0)[0], (CELL, CELL))
-        filters = filtered(frame, ["exposure", "nlm"])
-        found = restored.frames(frame[None])[0]
-        rows.append((level, original, [frame, filters, found]))
-    titles = ["frame", "exposure, non-local means", ROW, "original"]
+        images = [frame, filtered(frame, ["exposure", "nlm"]), restored.frames(frame[None])[0]]
+        words = [f"{psnr(original[None], image[None])[0]:.1f} dB" for image in images]
+        lines.append([*zip(images, [f"{level}, {words[0]}", *words[1:]], strict=True), (original, "")])
+    return ["frame", "exposure, non-local means", RESTORER, "original"], lines
+
+
+def fills() -> tuple[list[str], list[Line]]:
+    """Two boxes of 75 px in each photograph, where the fixed ones of an observation would be."""
+    row = Boxes(kind="holes", dataset="bundled", path="", seed=0, shape="boxes", count=2, side=75 / CELL, apart=True)
+    rows = {f"{FILLER}/{case}": apply.load(ROOT, f"{FILLER}/{case}") for case in ("smooth", "exemplar")}
+    lines = []
+    for name, original in photographs(dict.fromkeys(FILLED)).items():
+        mask = draw(row, name, None, CELL, CELL)
+        given = np.where(mask[..., None], np.uint8(128), original)
+        images = [fill(method, original, mask) for method in ("push_pull", "telea", "exemplar")]
+        images += [np.asarray(each(Image.fromarray(given), mask).image) for each in rows.values()]
+        errors = [np.sqrt(np.square((original - image.astype(float))[mask] / 255).mean()) for image in images]
+        words = [f"hole RMSE {error:.3f}" for error in errors]
+        lines.append([(given, name), *zip(images, words, strict=True), (original, "")])
+    return ["given", "push_pull", "telea", "exemplar", *rows, "original"], lines
+
+
+def sheet(titles: list[str], lines: list[Line], cell: int) -> Image.Image:
+    """Pictures in lines, with words under each, in cells of so many px."""
     font = ImageFont.load_default(FONT)
-    sheet = Image.new("RGB", (4 * (CELL + GAP) + GAP, HEAD + len(rows) * (CELL + FOOT + GAP)), "white")
-    draw = ImageDraw.Draw(sheet)
+    size = (len(titles) * (cell + GAP) + GAP, HEAD + len(lines) * (cell + FOOT + GAP))
+    found = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(found)
     for column, title in enumerate(titles):
-        draw.text((GAP + column * (CELL + GAP), 6), title, "black", font)
-    for number, (level, original, images) in enumerate(rows):
-        top = HEAD + number * (CELL + FOOT + GAP)
-        for column, image in enumerate([*images, original]):
-            left = GAP + column * (CELL + GAP)
-            sheet.paste(Image.fromarray(image), (left, top))
-            words = f"{psnr(original[None], image[None])[0]:.1f} dB" if column < len(images) else ""
-            draw.text((left, top + CELL + 3), f"{level}, {words}" if not column else words, "black", font)
-    sheet.save(ROOT / "docs/images/restoration.jpg", optimize=True)
+        pen.text((GAP + column * (cell + GAP), 6), title, "black", font)
+    for number, line in enumerate(lines):
+        top = HEAD + number * (cell + FOOT + GAP)
+        for column, (image, words) in enumerate(line):
+            left = GAP + column * (cell + GAP)
+            found.paste(Image.fromarray(image).resize((cell, cell), Image.Resampling.LANCZOS), (left, top))
+            pen.text((left, top + cell + 3), words, "black", font)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    sheet(*restorations(), CELL).save(ROOT / "docs/images/restoration.jpg", optimize=True)
+    sheet(*fills(), SMALL).save(ROOT / "docs/images/fills.jpg", optimize=True)
