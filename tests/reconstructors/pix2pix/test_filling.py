@@ -1,12 +1,17 @@
 """A trained generator on images of any size."""
 
+from pathlib import Path
+
 import pytest
+import rows
 import torch
 
+from afterimage.core import weights
 from afterimage.observations.holes import Holes
 from afterimage.observations.holes.exemplar import exemplar_fill
-from afterimage.reconstructors.pix2pix import Filling
+from afterimage.reconstructors.pix2pix import KIND, Filling
 from afterimage.reconstructors.pix2pix.unet import Generator
+from afterimage.training import models
 
 
 def filling(size: int = 32) -> Filling:
@@ -51,3 +56,14 @@ def test_patches_continue_the_fill_of_the_network():
     assert torch.equal(found[known], given.images[known])
     assert torch.equal(found, exemplar_fill(given.images, given.masks, start=made(given).images))
     assert not torch.equal(found, made(given).images)
+
+
+def test_each_detail_is_a_reconstructor_and_the_first_is_used(tmp_path: Path):
+    weights.save(tmp_path / models.MODEL, Generator(32, 4, "plain", True).state_dict(), {})
+    settings = rows.row("pix2pix", detail=["exemplar", "smooth"]).model_dump()
+    model = models.Model(tmp_path, {"settings": settings, "size": 32})
+    found = KIND.load(model)
+    assert {name: made.exemplar for name, made in found.items()} == {"smooth": False, "exemplar": True}
+    assert list(found)[-1] == "exemplar"
+    one = KIND.load(models.Model(tmp_path, {"settings": {**settings, "detail": ["smooth"]}, "size": 32}))
+    assert list(one) == [""]

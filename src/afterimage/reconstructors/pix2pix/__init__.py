@@ -67,7 +67,7 @@ class Pix2Pix(Kind):
             detail if len(details) > 1 else "": Filling(
                 network, model.card["size"], model.device, exemplar=detail == "exemplar"
             )
-            for detail in details
+            for detail in reversed(details)  # the last one is the one to use
         }
 
 

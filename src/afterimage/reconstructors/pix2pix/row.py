@@ -40,7 +40,7 @@ class Pix2PixRow(ReconstructorRow):
     reduce: int = Field(gt=0)
     """The U-Net sees images reduced so many times; finer detail of a fill comes from `detail`. 1: as they are."""
     detail: list[Literal["smooth", "exemplar"]] = Field(min_length=1)
-    """What detail finer than the U-Net's is filled in, each measured for itself and the last one used: what is carried
+    """What detail finer than the U-Net's is filled in, each measured for itself and the first one used: what is carried
     in smoothly from the border, or patches of the known part that continue the U-Net's fill."""
     flip: bool
     """Whether training mirrors images and masks, each with an even chance."""
