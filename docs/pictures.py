@@ -1,5 +1,5 @@
-"""Draw docs/images/restoration.jpg and docs/images/fills.jpg: bundled photographs, degraded or with holes, and what
-rows of the zoo make of them.
+"""Draw restoration.jpg, fills.jpg and repaired.jpg of docs/images: bundled photographs, degraded or with holes, and
+what rows of the zoo make of them.
 
 None of them was trained on. `python docs/pictures.py`, after `make setup`.
 """
@@ -36,6 +36,7 @@ FILLED = (
     *("astronaut", "chelsea", "china", "coffee", "flower", "grace_hopper", "hubble_deep_field", "ihc"),
     *("motorcycle_left", "motorcycle_right", "retina", "rocket"),
 )
+REPAIRED = ("astronaut", "chelsea", "coffee")
 CELL, SMALL, GAP, HEAD, FOOT, FONT = 256, 208, 8, 28, 24, 14
 Line = list[tuple[Uint8, str]]
 """Pictures side by side, with words under each."""
@@ -87,16 +88,25 @@ def fills() -> tuple[list[str], list[Line]]:
     return ["given", "push_pull", "telea", "exemplar", *rows, "original"], lines
 
 
-def sheet(titles: list[str], lines: list[Line], cell: int) -> Image.Image:
+def repairs() -> tuple[list[str], list[Line]]:
+    """A few of the fills, beside the one that most people would try first."""
+    titles, lines = fills()
+    columns = [titles.index(title) for title in ("given", "telea", f"{FILLER}/exemplar", "original")]
+    chosen = [line for name, line in zip(FILLED, lines, strict=True) if name in REPAIRED]
+    named = ["two boxes missing", "OpenCV (Telea)", f"afterimage inpaint {FILLER}", "original"]
+    return named, [[(line[column][0], "") for column in columns] for line in chosen]
+
+
+def sheet(titles: list[str], lines: list[Line], cell: int, foot: int = FOOT) -> Image.Image:
     """Pictures in lines, with words under each, in cells of so many px."""
     font = ImageFont.load_default(FONT)
-    size = (len(titles) * (cell + GAP) + GAP, HEAD + len(lines) * (cell + FOOT + GAP))
+    size = (len(titles) * (cell + GAP) + GAP, HEAD + len(lines) * (cell + foot + GAP))
     found = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(found)
     for column, title in enumerate(titles):
         pen.text((GAP + column * (cell + GAP), 6), title, "black", font)
     for number, line in enumerate(lines):
-        top = HEAD + number * (cell + FOOT + GAP)
+        top = HEAD + number * (cell + foot + GAP)
         for column, (image, words) in enumerate(line):
             left = GAP + column * (cell + GAP)
             found.paste(Image.fromarray(image).resize((cell, cell), Image.Resampling.LANCZOS), (left, top))
@@ -107,3 +117,4 @@ def sheet(titles: list[str], lines: list[Line], cell: int) -> Image.Image:
 if __name__ == "__main__":
     sheet(*restorations(), CELL).save(ROOT / "docs/images/restoration.jpg", optimize=True)
     sheet(*fills(), SMALL).save(ROOT / "docs/images/fills.jpg", optimize=True)
+    sheet(*repairs(), CELL, foot=0).save(ROOT / "docs/images/repaired.jpg", optimize=True)
