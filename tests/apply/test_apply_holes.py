@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pictures
 import pytest
+import torch
 import toys
 from PIL import Image
 
 from afterimage import apply
+from afterimage.apply import holes
 from afterimage.apply.holes import Applied, fill, hole_rmse, windows
 from afterimage.core.errors import HoleError, ImageError
-from afterimage.observations.holes import Draws, masks
+from afterimage.observations.holes import Draws, Holes, masks
 from afterimage.observations.holes.masks import Box
 
 SIZES = [
@@ -67,6 +69,33 @@ def test_a_hole_is_filled_from_around_it(rows: dict[str, Applied]) -> None:
     mask = mask_of((256, 256), Box(90, 90, 165, 165))
     found = np.asarray(rows["smooth"](Image.fromarray(slope), mask).image)
     assert np.abs(found.astype(int) - slope)[mask].mean() < 8
+
+
+def test_detail_is_that_of_the_window_up_to_a_size(rows: dict[str, Applied], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reconstructor sees 32 px of a window of 180; what it answers is finished at the size of the window."""
+    asked: list[tuple[int, int]] = []
+
+    def detailed(given: Holes, filled: torch.Tensor) -> torch.Tensor:
+        asked.append(given.size)
+        assert filled.shape == given.images.shape and not (given.images * given.masks).any()
+        return torch.where(given.masks > 0.5, 1.0, filled)
+
+    row, (image, mask) = rows["smooth"], (pictures.noise(300, 200), mask_of((300, 200), Box(100, 60, 160, 120)))
+    row.reconstructor.detailed = detailed  # type: ignore[method-assign]
+    found = np.asarray(row(image, mask).image)
+    assert asked == [(180, 180)] and (found[mask] == 255).all()
+    np.testing.assert_array_equal(found[~mask], np.asarray(image)[~mask])
+    monkeypatch.setattr(holes, "LARGEST", 90)
+    assert (np.asarray(row(image, mask).image)[mask] > 200).all() and asked[1:] == [(90, 90)]
+
+
+def test_an_enlarged_fill_goes_on_where_the_image_ends(rows: dict[str, Applied]) -> None:
+    """Stripes that 32 px cannot show: at the border of the hole they are carried in."""
+    stripes = np.where(np.arange(256) // 4 % 2, 180, 60).astype(np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+    mask = mask_of((256, 256), Box(90, 90, 165, 165))
+    found = np.asarray(rows["smooth"](Image.fromarray(stripes), mask).image).astype(int)
+    first = np.abs(found - stripes)[90:92, 90:165].mean()  # the two lines beside the known ones
+    assert first < 0.5 * np.abs(found - stripes)[126:128, 90:165].mean()
 
 
 def test_what_is_filled_is_known_to_the_next_window_but_not_what_is_drawn(rows: dict[str, Applied]) -> None:

@@ -31,6 +31,10 @@ CONTEXT = 3
 """A window is at least so many times as wide as its hole."""
 
 
+LARGEST = 1536
+"""Px of a window's longer side beyond which its detail is that of a smaller one: memory and time end there."""
+
+
 class Filled(NamedTuple):
     """An image with its holes filled; known pixels are as they were in all of it."""
 
@@ -72,10 +76,10 @@ class Applied:
             found = self._through(filled[inside], left[inside], str(number), draws)
             chosen = holes[inside]
             if found.samples is None:
-                filled[inside][chosen] = images.to_uint8(found.images)[0][chosen]
+                filled[inside][chosen] = _enlarged(found.images, chosen.shape)[0][chosen]
                 left &= ~holes  # what is filled is known to the windows after this one
                 continue
-            samples = images.to_uint8(found.samples[0])
+            samples = _enlarged(found.samples[0], chosen.shape)
             if drawn is None:
                 drawn = np.repeat(np.asarray(image)[None], len(samples), 0)
             for each, sample in zip(drawn, samples, strict=True):
@@ -87,30 +91,27 @@ class Applied:
         return Filled(Image.fromarray(mean), [Image.fromarray(each) for each in drawn], spread)
 
     def _through(self, pixels: images.Uint8, mask: Mask, key: str, draws: Draws) -> "Reconstruction":
-        """What the reconstructor makes of a window, at the window's size."""
+        """What the reconstructor makes of a window, at the window's size if that is no larger than `LARGEST`."""
         from afterimage.reconstructors import Reconstruction
 
-        height, width = mask.shape
         missing = torch.from_numpy(mask)[None, None].float()
-        known = images.to_tensor(pixels)[None] * (1 - missing)
-        whole = Holes([key], (height, width), known, missing, draws)
-        scale = self.size / max(height, width)
-        if scale < 1:
-            known, missing = _shrunk(known, missing, (max(1, round(height * scale)), max(1, round(width * scale))))
+        fine = _within(images.to_tensor(pixels)[None] * (1 - missing), missing, LARGEST)
+        known, missing = _within(*fine, self.size)
         high, wide = missing.shape[-2:]
         padding = (0, self.size - wide, 0, self.size - high)
         known, missing = F.pad(known, padding, mode="replicate"), F.pad(missing, padding)
         found = self.reconstructor(Holes([key], (self.size, self.size), known * (1 - missing), missing, draws))
+        whole = Holes([key], (fine[1].shape[-2], fine[1].shape[-1]), *fine, draws)
 
-        def at_size(answers: Tensor) -> Tensor:
+        def detailed(answers: Tensor) -> Tensor:
             answers = answers[..., :high, :wide].cpu()
-            if (high, wide) == (height, width):
+            if (high, wide) == whole.size:
                 return answers
-            large = [enlarged(answer[None], whole.images, whole.masks) for answer in answers]
+            large = (enlarged(answer[None], whole.images, whole.masks) for answer in answers)
             return torch.cat([self.reconstructor.detailed(whole, each).cpu() for each in large])
 
-        samples = None if found.samples is None else at_size(found.samples[0])[None]
-        return Reconstruction(at_size(found.images), samples, found.values)
+        samples = None if found.samples is None else detailed(found.samples[0])[None]
+        return Reconstruction(detailed(found.images), samples, found.values)
 
 
 def fill(applied: Applied, data: bytes, mask: Mask, draws: Draws | None = None) -> Filled:
@@ -168,7 +169,7 @@ def windows(mask: Mask, size: int) -> Iterator[tuple[Box, Mask]]:
         first = left[0]
         side = max(size, CONTEXT * extent[first])
         window = _around(boxes[first], side, *mask.shape)
-        taken = [n for n in left if _within(boxes[n], window) and 2 * max(size, CONTEXT * extent[n]) >= side]
+        taken = [n for n in left if _inside(boxes[n], window) and 2 * max(size, CONTEXT * extent[n]) >= side]
         left = [number for number in left if number not in taken]
         yield window, np.isin(labels, taken)
 
@@ -186,18 +187,32 @@ def _around(box: Box, side: int, height: int, width: int) -> Box:
     return Box(left, top, right, bottom)
 
 
-def _within(box: Box, window: Box) -> bool:
+def _inside(box: Box, window: Box) -> bool:
     return (
         window.left <= box.left and window.top <= box.top and box.right <= window.right and box.bottom <= window.bottom
     )
 
 
-def _shrunk(known: Tensor, missing: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Known pixels and masks at a smaller size; missing pixels have no part in the means that known ones become."""
+def _within(known: Tensor, missing: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Known pixels and masks, brought down to a longer side of so many px at most; missing pixels have no part in the
+    means that known ones become."""
+    height, width = missing.shape[-2:]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return known, missing
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
     both = torch.cat([known, 1 - missing], dim=1)
     small = F.interpolate(both, size=size, mode="bilinear", antialias=True)
     share = small[:, 3:]
-    return small[:, :3] / share.clamp_min(1e-3), (share < 0.5).float()
+    missing = (share < 0.5).float()
+    return small[:, :3] / share.clamp_min(1e-3) * (1 - missing), missing
+
+
+def _enlarged(found: Tensor, size: tuple[int, ...]) -> images.Uint8:
+    """Images `[N, 3, h, w]` at the size of their window, 8-bit `[N, H, W, 3]`."""
+    if tuple(found.shape[-2:]) != size:
+        found = F.interpolate(found, size=size, mode="bicubic", align_corners=False)
+    return images.to_uint8(found)
 
 
 def _require(draws: Draws) -> None:

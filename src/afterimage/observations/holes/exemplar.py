@@ -104,6 +104,8 @@ class _Level:
         self.number[self.y, self.x] = torch.arange(len(self.y))
         self.at_y, self.at_x = self.y, self.x
         self.distance = torch.full(self.y.shape, FAR)
+        self.own: Tensor | None = None
+        """The patches that touch the hole, as long as others are compared with them."""
 
     def begin(self, coarser: "_Level") -> None:
         """Take over the fill of an image half as large, and the places of its patches."""
@@ -117,17 +119,19 @@ class _Level:
     def compare_all(self) -> None:
         """Find the nearest of all patches."""
         self._measure()
+        own = self._patches(self.y, self.x)
         y, x = self.whole.nonzero(as_tuple=True)
         known = self._patches(y, x)
         squares = known.square().sum(1)
         for part in torch.arange(len(self.y)).split(512):
-            distance, nearest = (squares - 2 * self.own[part] @ known.T).min(1)
-            self.distance[part] = (distance + self.own[part].square().sum(1)).clamp_min(0)
+            distance, nearest = (squares - 2 * own[part] @ known.T).min(1)
+            self.distance[part] = (distance + own[part].square().sum(1)).clamp_min(0)
             self.at_y[part], self.at_x[part] = y[nearest], x[nearest]
 
     def search(self, random: torch.Generator) -> None:
         """Find nearer patches: beside those of neighbours, and anywhere around the nearest so far."""
         self._measure()
+        self.own = self._patches(self.y, self.x)
         for jump in JUMPS:
             for down, right in ((0, jump), (0, -jump), (jump, 0), (-jump, 0)):
                 near_y, near_x = (self.y + down).clamp(0, self.height - 1), (self.x + right).clamp(0, self.width - 1)
@@ -141,6 +145,7 @@ class _Level:
             aside = torch.randint(-reach, reach + 1, (2, len(self.y)), generator=random)
             self._try(self.at_y + aside[0], self.at_x + aside[1])
             reach //= NARROWING
+        self.own = None
 
     def average(self, sharp: bool) -> None:
         """Fill in what the patches that were found say of each pixel; `sharp`: above all those that are most alike."""
@@ -168,7 +173,6 @@ class _Level:
         """How far the patches are that were found, now that the fill is another."""
         padded = F.pad(self.fill, (REACH,) * 4, mode="replicate")[0].permute(1, 2, 0).contiguous()
         self.windows = padded.unfold(0, 2 * REACH + 1, 1).unfold(1, 2 * REACH + 1, 1).permute(0, 1, 3, 4, 2)
-        self.own = self._patches(self.y, self.x)
         self.distance = torch.full(self.y.shape, FAR)
         self._try(self.at_y, self.at_x)
 
@@ -177,7 +181,8 @@ class _Level:
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
         y, x = y.clamp(0, self.height - 1), x.clamp(0, self.width - 1)
         for part in (inside & self.whole[y, x]).nonzero()[:, 0].split(CHUNK):
-            distance = (self._patches(y[part], x[part]) - self.own[part]).square().sum(1)
+            own = self._patches(self.y[part], self.x[part]) if self.own is None else self.own[part]
+            distance = (self._patches(y[part], x[part]) - own).square().sum(1)
             nearer = distance < self.distance[part]
             chosen = part[nearer]
             self.distance[chosen], self.at_y[chosen], self.at_x[chosen] = distance[nearer], y[chosen], x[chosen]
