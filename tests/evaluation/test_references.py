@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -39,6 +40,7 @@ TOLERANCES = {
     ("hole_psnr", "scikit-image"): 1e-9,
     ("hole_ssim", "scikit-image"): 1e-9,
     ("band_rmse", "distances of SciPy"): 1e-12,
+    ("hole_sharpness", "OpenCV"): 1e-9,
     ("psnr_y", "scikit-image"): 1e-9,
     ("ssim_y", "scikit-image"): 1e-9,
     ("psnr_tone", "scikit-learn"): 1e-9,
@@ -146,6 +148,13 @@ def near_known(mask: np.ndarray) -> np.ndarray:
     return mask & (ndimage.distance_transform_cdt(mask, metric="chessboard") <= width)
 
 
+def detail(image: np.ndarray, mask: np.ndarray) -> float:
+    """The deviation of the Laplacian of the luma within a mask, less the pixels at its edge."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inner = cv2.erode(mask.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
+    return float(cv2.Laplacian(rgb2ycbcr(image)[..., 0] / 255, cv2.CV_64F, borderType=cv2.BORDER_REFLECT)[inner].std())
+
+
 def luma(image: np.ndarray, shaved: int = 4) -> np.ndarray:
     return rgb2ycbcr(image)[shaved:-shaved, shaved:-shaved, 0] / 255
 
@@ -192,6 +201,10 @@ REFERENCES: dict[tuple[str, str], Measure] = {
     ("band_rmse", "distances of SciPy"): lambda a, b, lpips, _: (
         region("band_rmse", a, b, lpips),
         mean_squared_error(a[near_known(hole(a))] / 255, b[near_known(hole(a))] / 255) ** 0.5,
+    ),
+    ("hole_sharpness", "OpenCV"): lambda a, b, lpips, _: (
+        region("hole_sharpness", a, b, lpips),
+        detail(b, hole(a)) / max(detail(a, hole(a)), 1 / 255),
     ),
     ("psnr_y", "scikit-image"): lambda a, b, *_: (metrics.psnr_y(a[None], b[None], 4)[0], their_psnr(luma(a), luma(b))),
     ("ssim_y", "scikit-image"): lambda a, b, *_: (
