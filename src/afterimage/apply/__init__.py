@@ -5,6 +5,7 @@
     frames.py     frames of a bad camera, and restored ones
     files.py      the formats that images are written in
     submission.py the boxes of many images as a submission file
+    scoring.py    anybody's outputs beside the baselines
 
 `load` picks the module by what a row observes.
 """

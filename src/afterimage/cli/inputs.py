@@ -73,7 +73,7 @@ def items(
     _check_out(inputs, out, single, images=extension is None)
     found: dict[Path, Item] = {}
     for path in inputs:
-        for source, name in _files(path):
+        for source, name in files(path):
             default = Path(f"{name}{ending(row)}{extension(source) if extension else '.png'}")
             item = Item(source, out if out and single else (out or Path()) / default, name)
             other = found.setdefault(item.target, item)
@@ -185,7 +185,7 @@ def fault(source: Path, error: AfterimageError | OSError | str) -> None:
     click.echo(f"afterimage: {line}", err=True)
 
 
-def _files(path: Path) -> Iterator[tuple[Path, str]]:
+def files(path: Path) -> Iterator[tuple[Path, str]]:
     """Each file of an input, with its name."""
     if not path.is_dir():
         yield path, path.stem

@@ -23,6 +23,7 @@ COMMANDS = {
     "restore": "Restore clips, images and folders of images.",
     "submission": "Fill the boxes of many images, as one CSV file.",
     "check-submission": "Check such a file, and score it.",
+    "evaluate": "Score anybody's images beside the baselines.",
     "verify": "Check that a run gave the bits that are committed.",
     "preset": "List the presets, or lay one over params.yaml.",
 }

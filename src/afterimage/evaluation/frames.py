@@ -103,6 +103,8 @@ def tables(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics
     folders = {level.name: measured / level.name for level in levels}
     manifest = layout.raw(row.dataset) / "manifest.csv"
     restoration.subgroups(folders, stored.shards_dir, manifest, measured / "subgroups.csv")
+    if getattr(reconstructor, "stored_only", False):  # it has answers to the stored frames, and to no others
+        return
     settings = row.model_dump()
     if settings.get("levels", True):
         restoration.steps_alone(restore, levels, stored.shards_dir, measured / "steps.csv")
