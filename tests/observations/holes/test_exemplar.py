@@ -64,3 +64,13 @@ def test_where_no_patch_is_whole_the_start_stays(size):
     found = exemplar_fill(images, masks)
     assert found.shape == images.shape and torch.isfinite(found).all()
     assert found.sub(0.4).abs().max() < 1e-5
+
+
+def test_the_border_does_not_show_where_light_changes():
+    """A texture under light that grows: patches of a darker place are brought to the light at the hole's border."""
+    y, x = np.indices((100, 100))
+    texture = torch.from_numpy(0.1 * ((x // 4 + y // 4) % 2) + 0.006 * x).float().expand(1, 3, 100, 100)
+    masks = hole(100, 40, 60)
+    found = exemplar_fill(torch.where(masks > 0.5, 0, texture), masks)
+    steps = [(image[..., 40:60, 39] - image[..., 40:60, 40]).abs().mean() for image in (texture, found)]
+    assert steps[1] < 1.5 * steps[0]

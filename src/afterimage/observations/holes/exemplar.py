@@ -3,14 +3,15 @@
 Every patch that touches a hole takes the known patch that is most like it, and every missing pixel becomes the mean of
 what the patches over it say, which is repeated from a coarse image to the whole one (Wexler, Shechtman and Irani,
 "Space-Time Completion of Video", PAMI 2007, section 3). At the coarsest size all patches are compared; from there on
-they are found by propagation and random search (Barnes et al., "PatchMatch", SIGGRAPH 2009, section 3.2).
+they are found by propagation and random search (Barnes et al., "PatchMatch", SIGGRAPH 2009, section 3.2). At the end
+the fill is made continuous with what is around it.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from afterimage.observations.holes.smooth import smooth_fill
+from afterimage.observations.holes.smooth import carried_in, smooth_fill
 
 REACH = 3
 """Px of a patch on each side of its middle."""
@@ -155,19 +156,32 @@ class _Level:
         typical = found[len(found) * 3 // 4].clamp_min(FAINTEST)
         # A quotient, because exponentials are not the same on every machine
         weights = (typical / (self.distance / 2 + typical)).clamp_min(FEWEST) ** (SHARP if sharp else SOFT)
-        y, x = self.missing.nonzero(as_tuple=True)
+        weights = weights * (self.distance < FAR)
+        said = torch.where(self.missing, self._said(weights, self.missing), self.fill)
+        if sharp:
+            # What the same patches say wrongly of the known pixels at the border is taken from what they say within, by
+            # a membrane through the border: Perez, Gangnet and Blake, "Poisson Image Editing", SIGGRAPH 2003
+            border = (F.max_pool2d(self.missing[None, None].float(), 3, 1, 1)[0, 0] > 0) & ~self.missing
+            wrong = self.fill - self._said(weights, border)
+            said = said + self.missing * carried_in(wrong, (~border)[None, None].float())
+        self.fill = said
+
+    def _said(self, weights: Tensor, where: Tensor) -> Tensor:
+        """The mean of what the patches over each pixel say, `[1, 3, H, W]`; beyond `where`, `[H, W]`, the fill."""
+        y, x = where.nonzero(as_tuple=True)
         total, count = torch.zeros(3, len(y)), torch.zeros(len(y))
         for down, right in OFFSETS:
             middle_y, middle_x = y - down, x - right
             inside = (middle_y >= 0) & (middle_y < self.height) & (middle_x >= 0) & (middle_x < self.width)
             number = self.number[middle_y.clamp(0, self.height - 1), middle_x.clamp(0, self.width - 1)]
-            weight = weights[number] * (inside & (self.distance[number] < FAR))
+            weight = weights[number.clamp_min(0)] * (inside & (number >= 0))
             from_y = (self.at_y[number] + down).clamp(0, self.height - 1)
             from_x = (self.at_x[number] + right).clamp(0, self.width - 1)
             total += weight * self.fill[0, :, from_y, from_x]
             count += weight
-        self.fill = self.fill.clone()
-        self.fill[0, :, y, x] = torch.where(count > 0, total / count, self.fill[0, :, y, x])
+        said = self.fill.clone()
+        said[0, :, y, x] = torch.where(count > 0, total / count, said[0, :, y, x])
+        return said
 
     def _measure(self) -> None:
         """How far the patches are that were found, now that the fill is another."""
