@@ -74,7 +74,7 @@ def test_every_stage_is_in_the_table() -> None:
 def test_rows_of_its_commands_are_in_the_parameters() -> None:
     params = load_yaml(ROOT / "params.yaml")
     known = {*params["reconstructors"], *params["searches"], *zoo.names(ROOT)}
-    words = r"^    (?:\.venv/bin/)?afterimage (?!rows|app|preset|check|diff|verify)[\w-]+ ([\w/-]+)"
+    words = r"^    (?:\.venv/bin/)?afterimage (?!rows|app|preset|check|diff|evaluate|verify)[\w-]+ ([\w/-]+)"
     named = re.findall(words, TEXT, re.MULTILINE)
     assert len(named) >= 6 and "zoo/real-blind" in named
     assert [name for name in named if name not in known] == []

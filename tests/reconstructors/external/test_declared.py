@@ -100,6 +100,30 @@ def test_files_that_are_no_such_model(tmp_path: Path, form: str) -> None:
         outside.load(tmp_path, form, "holes", **row)
 
 
+@pytest.mark.parametrize("location", ["weights.bin", "../folder/weights.bin"])
+def test_weights_beside_an_onnx_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    """Their hash would not be that of the row."""
+    import onnx
+
+    here = tmp_path / "folder"
+    here.mkdir()
+    monkeypatch.chdir(here)  # onnxruntime would look for them in this folder
+    row = outside.exported(nn.Conv2d(3, 3, 9, padding=4), (torch.rand(1, 3, 16, 16),), here / "x.onnx")
+    graph = onnx.load("x.onnx")
+    onnx.save(graph, "x.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    text = Path("x.onnx").read_bytes()
+    graph = onnx.load_from_string(text)
+    for tensor in graph.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = location if entry.key == "location" else entry.value
+    Path("x.onnx").write_bytes(graph.SerializeToString())
+    row["sha256"] = outside.pinned(Path("x.onnx"))["sha256"]
+    with pytest.raises(WeightsError, match=r"not an ONNX graph that onnxruntime .*External data path"):
+        outside.load(here, "onnx", "frames", **row)
+
+
 @pytest.mark.parametrize(
     ("form", "own"),
     [

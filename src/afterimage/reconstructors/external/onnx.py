@@ -1,8 +1,11 @@
 """An ONNX graph, run by onnxruntime. It is data: its operators are onnxruntime's own, and none reaches files.
 
+Weights have to lie in the file: what it names beside it would be of no hash, and is refused.
+
 Inputs are taken in the order of the graph, in the type that it says; its first output is the answer.
 """
 
+import tempfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -23,6 +26,8 @@ TYPES = {
     "tensor(double)": "float64",
     "tensor(uint8)": "uint8",
 }
+ELSEWHERE = "session.model_external_initializers_file_folder_path"
+"""onnxruntime's setting for the folder in which it looks for weights outside of a file; the default is this one."""
 FATAL = 4
 """onnxruntime's level of logging at which it writes nothing but what ends the process."""
 
@@ -59,7 +64,9 @@ class Graph:
         wanted = {"cuda": ["CUDAExecutionProvider"]}.get(device.type, [])
         there = onnxruntime.get_available_providers()
         providers = [*(name for name in wanted if name in there), "CPUExecutionProvider"]
-        with parsing(WeightsError, f"{path}: not an ONNX graph that onnxruntime {onnxruntime.__version__} runs"):
+        fault = f"{path}: not an ONNX graph that onnxruntime {onnxruntime.__version__} runs"
+        with tempfile.TemporaryDirectory() as empty, parsing(WeightsError, fault):
+            options.add_session_config_entry(ELSEWHERE, empty)
             self.session: Any = onnxruntime.InferenceSession(data, options, providers=providers)
         self.inputs = self.session.get_inputs()
         if unknown := [each for each in self.inputs if each.type not in TYPES]:
