@@ -36,7 +36,7 @@ FILLED = (
     *("astronaut", "chelsea", "china", "coffee", "flower", "grace_hopper", "hubble_deep_field", "ihc"),
     *("motorcycle_left", "motorcycle_right", "retina", "rocket"),
 )
-REPAIRED = ("astronaut", "chelsea", "coffee")
+REPAIRED = ("astronaut", "chelsea", "rocket")
 CELL, SMALL, GAP, HEAD, FOOT, FONT = 256, 208, 8, 28, 24, 14
 Line = list[tuple[Uint8, str]]
 """Pictures side by side, with words under each."""
