@@ -157,12 +157,13 @@ def _restored(method: Method, image: Image.Image, amounts: Amounts = Amounts()) 
 
 
 def _spoiling() -> Records:
-    """What the sliders do to a picture, in the order in which it happens in a camera."""
+    """What the sliders do to a picture, in the order in which it happens in a camera; at first about what the level
+    `medium` does, which rows are trained on."""
     columns = [*st.columns(3), *st.columns(3)]
     light = columns[0].slider("Light", 0.05, 1.0, 0.7, 0.05, key="light", help="The share of the light that is left.")
     focus = columns[1].slider("Out of focus, px", 0.0, 6.0, 1.0, 0.1, key="focus")
     motion = columns[2].slider("Motion, px", 0.0, 24.0, 0.0, 0.5, key="motion")
-    fewer = columns[3].slider("Fewer pixels, times", 1.0, 6.0, 1.0, 0.1, key="fewer", help="By each side.")
+    fewer = columns[3].slider("Fewer pixels, times", 1.0, 6.0, 2.5, 0.1, key="fewer", help="By each side.")
     noise = columns[4].slider("Noise", 0.0, 0.15, 0.02, 0.005, key="noise", help="Standard deviation; white is 1.")
     quality = columns[5].slider("JPEG quality", 5, 100, 60, key="quality")
     records: Records = []
