@@ -265,6 +265,30 @@ def weights() -> dict[str, bytes]:
 
 
 @cache
+def outside() -> dict[str, bytes]:
+    """Models of other people: checkpoints of a published architecture, and an ONNX graph."""
+    import onnx
+    import torch
+    from onnx import TensorProto, helper
+    from safetensors.torch import save
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(0)
+    state = {
+        name: value.contiguous() for name, value in Compact(num_feat=4, num_conv=1, upscale=2).state_dict().items()
+    }
+    stream = io.BytesIO()
+    torch.save({"params_ema": state}, stream)
+    image, answer = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, "h", "w"]) for name in ("image", "answer")
+    )
+    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["answer"])], "g", [image], [answer])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data = onnx.ModelProto.SerializeToString(model)
+    return {"a.safetensors": save(state), "a.pth": stream.getvalue(), "a.onnx": data}
+
+
+@cache
 def clips() -> dict[str, bytes]:
     import av
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 from click.testing import CliRunner
 
@@ -276,10 +277,33 @@ def read_weights() -> None:
     )
 
 
+def read_outside() -> None:
+    """A model of other people is loaded, and asked for an image."""
+    import torch
+
+    from afterimage.reconstructors.external import checkpoint, onnx
+    from afterimage.reconstructors.external.asking import Asked
+
+    path, data = _only()
+    cpu, one = torch.device("cpu"), [torch.full((1, 3, 16, 16), 0.5)]
+    # A graph is loaded in an empty folder, which may lie here
+    with mock.patch.object(tempfile, "tempdir", str(HERE.absolute())):
+        if path.suffix == ".onnx":
+            graph = onnx.Graph(data, path.name, cpu)
+            asked = Asked(path.name, "frames", lambda parts: graph(parts), cpu)
+        else:
+            row = checkpoint.Row.model_construct(observes="frames", tile=None, half=False)
+            network = checkpoint.Network(checkpoint.described(data, path.name), path.name, row, cpu)
+            asked = Asked(path.name, "frames", network, cpu)
+        asked._one(one, (16, 16))
+
+
 CARD = b"""{"row": "mine", "kind": "decoder", "observes": "features", "observation": "vgg/relu1_2", "dataset": "photos",
 "size": 16, "words": "a decoder", "parameters": 9, "epochs": 2, "settings": {"kind": "decoder", "observes": "features",
 "dataset": "photos", "observation": "vgg/relu1_2"}, "given": [{"observation": "vgg/relu1_2", "kind": "features",
 "dataset": "photos", "size": 16, "layer": "relu1_2", "arch": "vgg16", "shape": [64, 16, 16], "dtype": "float16"}]}"""
+ZOO = b"""{"about": {"title": "A row", "licence": "none", "data": {}}, "headline": "better", "sha256": {},
+""" + CARD[1:]
 PARAMS = b"""
 datasets:
   photos: {source: folder, path: mine, size: 16, tile: 16}
@@ -325,6 +349,10 @@ params:
     other: null
     mine: {observation: vgg/relu1_2}
 """
+
+
+def read_zoo() -> None:
+    every(lambda: command("zoo"), lambda: command("card", "zoo/mine", "--json"), named=("zoo",))
 
 
 def read_card() -> None:
@@ -466,6 +494,8 @@ TARGETS = {
         Target("clips", single(samples.clips), read_clip),
         Target("arrays", single(samples.arrays), read_array, samples.hostile_array),
         Target("weights", single(samples.weights), read_weights, samples.hostile_weights),
+        Target("outside", single(samples.outside), read_outside, samples.hostile_weights),
+        Target("zoo", lambda: [{"zoo/mine/card.json": ZOO}], read_zoo),
         Target("cards", lambda: [{"params.yaml": PARAMS, "data/models/mine/card.json": CARD}], read_card),
         Target("params", lambda: [{"params.yaml": PARAMS}], read_params, samples.hostile_yaml, ("params.yaml",)),
         Target("presets", lambda: [{"params.yaml": PARAMS, "presets/other.yaml": PRESET}], read_preset),

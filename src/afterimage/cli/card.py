@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from afterimage.cli import options
-from afterimage.core.errors import AfterimageError
+from afterimage.core.errors import AfterimageError, WeightsError
 
 
 def _rows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -35,11 +35,15 @@ def command(row: str, form: str | None, project: Path) -> None:
     Markdown and says what it is for and what follows from its data, too.
     """
     from afterimage.core import layout, zoo
+    from afterimage.core.parsing import parsing
 
     if zoo.holds(row):
         zoo.card(project, row)  # that it is there
         file = zoo.CARD if form == "json" else zoo.README
-        click.echo((project / layout.model(row) / file).read_text(encoding="utf-8"), nl=False)
+        path = project / layout.model(row) / file
+        with parsing(WeightsError, f"{path}: not text"):
+            text = path.read_text(encoding="utf-8")
+        click.echo(text, nl=False)
         return
     from afterimage.review import cards, quoting
 

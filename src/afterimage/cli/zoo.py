@@ -18,13 +18,17 @@ def command(project: Path) -> None:
     Commands and the page take zoo/NAME where they take a row; `afterimage card zoo/NAME` shows all that is known of it.
     """
     from afterimage.core import layout, zoo
+    from afterimage.core.errors import WeightsError
+    from afterimage.core.parsing import parsing
 
     names = zoo.names(project)
     if not names:
         click.echo(f"no rows in {project / layout.ZOO}")
     for name in names:
         folder, card = project / layout.model(name), zoo.card(project, name)
-        size = sum((folder / file).stat().st_size for file in card["sha256"])
+        size = sum((folder / file).stat().st_size for file in card["sha256"] if (folder / file).is_file())
+        with parsing(WeightsError, f"{folder}: its card does not say what it should"):
+            texts = (f"{card['about']['title']}.", card["headline"])
         click.echo(f"{name}  {size / 1e6:.1f} MB")
-        for text in (f"{card['about']['title']}.", card["headline"]):
+        for text in texts:
             click.echo(textwrap.fill(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT))
