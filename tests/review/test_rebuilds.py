@@ -97,6 +97,7 @@ def test_a_record_is_what_compare_reads(project: Path) -> None:
         ("dvc.lock", None, r"workspace: there is no dvc\.lock, so nothing was built"),
         ("dvc.lock", "stages: [", r"workspace: dvc\.lock, line 2: not valid YAML"),
         ("dvc.lock", "- a", r"workspace: dvc\.lock: expected a mapping, found list"),
+        ("dvc.yaml", "stages: 1", r"dvc.yaml: its stages are not as DVC reads them: TypeError"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(project: Path, name: str, text: str | None, message: str) -> None:

@@ -113,13 +113,18 @@ def usable(observes: str, searches: bool = False) -> dict[str, Row]:
             continue
         card = {} if searched else results.read_json(project() / layout.model(name) / CARD)
         found[name] = Row(name, str(data[section][name].get("observation")), card, searched)
-    cards = {name: zoo.card(project(), name) for name in zoo.names(project())}
-    found |= {
-        name: Row(name, card["observation"], card, False)
-        for name, card in cards.items()
-        if card["observes"] == observes
-    }
+    for name in zoo.names(project()):
+        card = _zoo(project(), name, _written(name))
+        if card["observes"] == observes:
+            found[name] = Row(name, card["observation"], card, False)
     return found
+
+
+@st.cache_resource(show_spinner=False)
+def _zoo(project: Path, name: str, written: int) -> dict[str, Any]:
+    """The card of a row of the zoo, read once: it holds all that was measured, and each page asks for it several
+    times."""
+    return zoo.card(project, name)
 
 
 def first(rows: Iterable[str]) -> list[str]:

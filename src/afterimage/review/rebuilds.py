@@ -67,7 +67,8 @@ def compare(committed: Side, run: Side) -> Rebuild:
         AfterimageError: one of them has no dvc.lock, or a file cannot be read.
     """
     before, after = _stages(committed), _stages(run)
-    groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
+    with parsing(AfterimageError, f"{run.name}: {PIPELINE}: its stages are not as DVC reads them"):
+        groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
     order = {group: place for place, group in enumerate(groups)}
     names = sorted({**before, **after}, key=lambda name: order.get(name.partition("@")[0], len(order)))
     made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs") or []}
