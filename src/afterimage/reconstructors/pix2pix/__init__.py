@@ -49,7 +49,8 @@ class Filling(Reconstructor):
     def detailed(self, given: Holes, filled: Tensor) -> Tensor:
         if not self.exemplar:
             return filled
-        return exemplar_fill(given.images.to(self.device), given.masks.to(self.device), start=filled)
+        # On the CPU whatever the device is: its search goes by indices, a few at a time
+        return exemplar_fill(given.images.cpu(), given.masks.cpu(), start=filled.cpu())
 
 
 class Pix2Pix(Kind):
