@@ -4,10 +4,11 @@ import errno
 import io
 from pathlib import Path
 
+import av
 import pytest
 
 from afterimage.core import arrays, params
-from afterimage.core.errors import AfterimageError, ImageError, ParamsError, ShardError
+from afterimage.core.errors import AfterimageError, ImageError, ParamsError, ShardError, VideoError
 from afterimage.core.parsing import LONGEST, from_csv, from_json, from_yaml, parsing
 
 
@@ -22,6 +23,11 @@ def test_whatever_a_parser_raises_is_one_fault(error: Exception) -> None:
     with pytest.raises(ImageError, match=r"^damaged: .+$") as caught, parsing(ImageError, "damaged"):
         raise error
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_ffmpegs_lack_of_memory_is_a_word_about_the_bytes() -> None:
+    with pytest.raises(VideoError, match=r"^clip: Cannot allocate memory$"), parsing(VideoError, "clip"):
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
 
 @pytest.mark.parametrize(

@@ -33,17 +33,22 @@ def parsing(fault: type[AfterimageError], what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (AfterimageError, MemoryError):
+    except AfterimageError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and _is_of_the_system(error):
+        if _is_of_the_system(error):
             raise
         raise fault(f"{what}: {reason(error)}") from None
 
 
-def _is_of_the_system(error: OSError) -> bool:
-    """Whether it is about a path or the disk; a package's own kind, such as FFmpeg's, is its word about the bytes."""
-    return type(error).__module__ == "builtins" and (error.filename is not None or error.errno in SYSTEM)
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether it is a lack of memory, or about a path or the disk; a package's own kind of OSError is its word about
+    the bytes, as FFmpeg's ENOMEM is, of headers that claim more than there can be."""
+    if isinstance(error, MemoryError):
+        return not hasattr(error, "errno")
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return False
+    return error.filename is not None or error.errno in SYSTEM
 
 
 def reason(error: Exception) -> str:
