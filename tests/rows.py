@@ -86,6 +86,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "filters": [],
         "arch": "nafnet",
         "width": 4,
+        "blocks": [1, 1, 2],
         "fold": 2,
         "factor": 1,
         "output": "linear",

@@ -137,7 +137,8 @@ def network(settings: Mapping[str, Any], size: int) -> Restorer | Blind:
     """The network of a row, not yet trained; `size` is that of the training images."""
     factor = settings["factor"]
     shape = (settings["arch"], settings["width"], settings["fold"], factor, (settings["crop"] or size) // factor)
-    return Blind(*shape) if settings["tone"] else Restorer(*shape, settings["output"])
+    blocks = settings["blocks"]
+    return Blind(*shape, blocks=blocks) if settings["tone"] else Restorer(*shape, settings["output"], blocks=blocks)
 
 
 class AutoencoderLearner(Learner):

@@ -12,6 +12,7 @@ layers make the result so many times larger than what goes in (Shi et al., "Real
 Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -33,10 +34,19 @@ class Restorer(nn.Module):
             Restoration by Revisiting Global Information Aggregation", ECCV 2022).
         output: `sigmoid` brings what `lenet` makes into (0, 1).
         told: how many numbers it is told of each image besides.
+        blocks: of `nafnet` at each scale on the way down, and on the way up; the last: at the smallest scale.
     """
 
     def __init__(
-        self, arch: str, width: int, fold: int, factor: int, window: int, output: str = "linear", told: int = 0
+        self,
+        arch: str,
+        width: int,
+        fold: int,
+        factor: int,
+        window: int,
+        output: str = "linear",
+        told: int = 0,
+        blocks: Sequence[int] = (1, 1, 2),
     ):
         super().__init__()
         self.output = output
@@ -50,8 +60,8 @@ class Restorer(nn.Module):
             self.body = SkipAutoencoder(channels, grown, width)
             self.multiple = 2 ** len(SkipAutoencoder.BLOCKS) * fold
         else:
-            self.body = NafNet(channels, grown, width, max(1, window // fold))
-            self.multiple = 2 ** len(NafNet.BLOCKS) * fold
+            self.body = NafNet(channels, grown, width, max(1, window // fold), blocks)
+            self.multiple = 2 ** (len(blocks) - 1) * fold
 
     def forward(self, image: Tensor, told: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
@@ -132,27 +142,19 @@ class ResidualBlock(nn.Module):
 class NafNet(nn.Module):
     """NAFBlocks at every scale, joined by addition, as in the paper's figure 2 (a U-Net of one stage)."""
 
-    BLOCKS = (1, 1)
-    MIDDLE = 2
-
-    def __init__(self, inside: int, outside: int, width: int, window: int):
+    def __init__(self, inside: int, outside: int, width: int, window: int, blocks: Sequence[int]):
         super().__init__()
-        widths = [width * 2**scale for scale in range(len(self.BLOCKS) + 1)]
-        windows = [max(1, window // 2**scale) for scale in range(len(widths))]
+        *depths, middle = blocks
+        widths = [width * 2**scale for scale in range(len(blocks))]
+        windows = [max(1, window // 2**scale) for scale in range(len(blocks))]
         self.entry = nn.Conv2d(inside, width, 3, padding=1)
-        self.encoders = nn.ModuleList(
-            nn.Sequential(*(NafBlock(widths[i], windows[i]) for _ in range(depth)))
-            for i, depth in enumerate(self.BLOCKS)
-        )
+        self.encoders = nn.ModuleList(_naf_blocks(*shape) for shape in zip(depths, widths, windows, strict=False))
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths))
-        self.middle = nn.Sequential(*(NafBlock(widths[-1], windows[-1]) for _ in range(self.MIDDLE)))
+        self.middle = _naf_blocks(middle, widths[-1], windows[-1])
         self.ups = nn.ModuleList(
             nn.Sequential(nn.Conv2d(b, 2 * b, 1, bias=False), nn.PixelShuffle(2)) for b in widths[1:]
         )
-        self.decoders = nn.ModuleList(
-            nn.Sequential(*(NafBlock(widths[i], windows[i]) for _ in range(depth)))
-            for i, depth in enumerate(self.BLOCKS)
-        )
+        self.decoders = nn.ModuleList(_naf_blocks(*shape) for shape in zip(depths, widths, windows, strict=False))
         self.last = _zeroed(nn.Conv2d(width, outside, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -220,6 +222,10 @@ class ChannelAttention(nn.Module):
         step = (max(1, kernel[0] // 2), max(1, kernel[1] // 2))
         weights = self.mix(F.avg_pool2d(x, kernel, step, ceil_mode=True, count_include_pad=False))
         return x * F.interpolate(weights, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def _naf_blocks(depth: int, width: int, window: int) -> nn.Sequential:
+    return nn.Sequential(*(NafBlock(width, window) for _ in range(depth)))
 
 
 def _blocks(width: int, depth: int) -> nn.Sequential:

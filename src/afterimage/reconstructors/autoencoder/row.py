@@ -1,6 +1,6 @@
 """Rows of the kind `autoencoder`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,8 @@ class AutoencoderRow(ReconstructorRow):
     arch: Literal["lenet", "skip", "nafnet"]
     width: int = Field(gt=0)
     """Channels at the first scale of `skip` and `nafnet`."""
+    blocks: list[Annotated[int, Field(gt=0)]] = Field(min_length=2, max_length=5)
+    """Of `nafnet`: blocks at each scale on the way down, and on the way up; the last: at the smallest scale."""
     fold: Literal[1, 2, 4]
     factor: Literal[1, 2, 4]
     """How many times larger than its input the network's result is; the frames are brought to 1/factor first."""

@@ -7,6 +7,7 @@ Estimation" (CVPR 2020), so all that it can change is light; the network that re
 begin with the identity, so that an unknown frame comes back unharmed.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,10 +133,10 @@ class Tone(nn.Module):
 class Blind(nn.Module):
     """A network that restores frames in any light: `Tone`, and a `Restorer` that is told what was seen."""
 
-    def __init__(self, arch: str, width: int, fold: int, factor: int, window: int):
+    def __init__(self, arch: str, width: int, fold: int, factor: int, window: int, blocks: Sequence[int] = (1, 1, 2)):
         super().__init__()
         self.tone = Tone()
-        self.restorer = Restorer(arch, width, fold, factor, window, told=CODE)
+        self.restorer = Restorer(arch, width, fold, factor, window, told=CODE, blocks=blocks)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.restore(frames, self.look(frames))
