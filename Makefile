@@ -26,7 +26,7 @@ $(READY): requirements-setup.txt requirements.txt pyproject.toml
 
 repro: setup ## Rebuild everything that is out of date and print the results
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
-	@$(BIN)/afterimage rows
+	@$(BIN)/afterimage rows --best
 
 app: setup ## Open the web page on this machine: http://127.0.0.1:8501
 	$(BIN)/afterimage app

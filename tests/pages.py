@@ -20,3 +20,8 @@ def line(name: str) -> str:
 
 def seen(body: str) -> str:
     return re.sub(r"[ \n]+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+def overview() -> str:
+    """The table of the overview."""
+    return text().partition("All settings")[2].partition("The difference is taken image by image")[0]

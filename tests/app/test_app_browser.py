@@ -5,7 +5,6 @@ One server and one browser serve all tests. `make browser` finds or installs the
 
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,20 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+import browsers
 import numpy as np
 import pictures
 import pytest
 from conftest import ROOT, Project
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect, Locator, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, WebSocketRoute, expect
 
 from afterimage import apply
 from afterimage.core.images import encode_png
 from afterimage.evaluation.baselines import holes as baselines
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here; `make browser` installs one")
-FLAGS = ["--no-sandbox", "--use-fake-device-for-media-stream=fps=10", "--use-fake-ui-for-media-stream"]
+pytestmark = browsers.needed
 SLOW = 60_000
 """Milliseconds that the first use of a model may take on a busy machine."""
 
@@ -60,10 +58,8 @@ def address(project: Project) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with browsers.opened() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -142,6 +142,7 @@ def test_figures_are_those_that_the_page_shows(project: report.Project) -> None:
     assert set(re.findall(r'src="figures/([^"]+)"', page)) == names
     assert names == {
         "cases-grid-net.png",
+        "glance-features.png",
         "cases-photos.png",
         "curves-photos.png",
         "depth-photos.png",

@@ -5,13 +5,14 @@ have left theirs behind. Each kind of observation is a module here, looked up by
 templates; no kind of reconstructor is. Such a module has
 
 - `parts(project, folder)`, its parts of the page, whose figures it draws into `folder`;
+- `LEFT`, the baseline that shows what is left of an image, or None where that is no image;
 - `setting(project, line)`, what lines of the overview have in common: a layer, an observation, a level;
 - `place(project, line)`, further columns of the table of results.
 """
 
 import importlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,14 +20,15 @@ from typing import Any
 from afterimage.core import layout, outputs, shards
 from afterimage.core.shards import SPLITS
 from afterimage.evaluation import audit
-from afterimage.evaluation.results import MAIN, read_csv, read_json
+from afterimage.evaluation.results import MAIN, METRICS, best_of, read_csv, read_json
 from afterimage.observations import KINDS
-from afterimage.report import shared, tables
+from afterimage.report import grids, shared, tables
 from afterimage.report.project import Project, ReportRow, Values
 
-__all__ = ["Project", "ReportRow", "write"]
+__all__ = ["Project", "ReportRow", "overview", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+TITLES = {"features": "Images from features", "holes": "Images with holes", "frames": "Bad frames"}
 
 
 def check(project: Project) -> None:
@@ -52,7 +54,9 @@ def write(project: Project, out: Path) -> None:
     Raises:
         AfterimageError: what a row should have left is missing or broken; the line names the file.
     """
+    lines = {kind: overview(project, kind) for kind in KINDS}
     with outputs.folder(out / "figures") as folder:
+        glances = [_glance(project, kind, own, folder) for kind, own in lines.items() if own]
         parts = [part for kind in KINDS for part in _module(kind).parts(project, folder)]
     with outputs.folder(out / "tables") as folder:
         for kind in KINDS:
@@ -64,10 +68,13 @@ def write(project: Project, out: Path) -> None:
         out / "index.html",
         "index.html",
         {
-            "overview": [line for kind in KINDS for line in _overview(project, kind)],
+            "glances": glances,
+            "overview": lines,
+            "kinds": TITLES,
             "datasets": [_dataset(name, row) for name, row in project.datasets.items()],
             "encoders": _module("features").encoders(project),
             "shown": {name for row in _rows(project) for result in row.results.values() for name in result.intervals},
+            "metrics": METRICS,
             "trunk": f"random weights, seed {trunk.get('seed')}" if trunk.get("weights") == "random" else "",
             "parts": parts,
             "tables": sorted(path.relative_to(out).as_posix() for path in (out / "tables").rglob("*.csv")),
@@ -83,7 +90,7 @@ def _rows(project: Project) -> list[Any]:
     return [row for kind in KINDS for row in project.of(kind)]
 
 
-def _overview(project: Project, kind: str) -> list[dict[str, Any]]:
+def overview(project: Project, kind: str) -> list[shared.Part]:
     """For each observation of a kind, or part of one, the best row beside the best baseline.
 
     Of rows that were measured on different images those with the most count, and at a level of damage those that were
@@ -102,8 +109,26 @@ def _overview(project: Project, kind: str) -> list[dict[str, Any]]:
         rivals = project.rivals(first.result, first.row.observation, level)
         made_for = [line for line in lines if not level or line.row.is_for(level)]
         if best := shared.best_line(made_for, rivals, project, MAIN[kind]):
-            found.append({"kind": kind, "setting": setting, "images": len(first.result.images), **best})
+            found.append({"setting": setting, "images": len(first.result.images), "rivals": rivals, **best})
     return found
+
+
+def _glance(project: Project, kind: str, lines: Sequence[shared.Part], folder: Path) -> shared.Part:
+    """One test image of a kind: what is left of it, the best baseline, and the best row, of the setting in the middle
+    of the overview and the image in the middle of the test split, so that nobody chooses."""
+    said = lines[(len(lines) - 1) // 2]
+    line, rivals, metric = said["line"], said["rivals"], MAIN[kind]
+    (key,) = shared.spread(sorted(line.result.images), 1)
+    left = next((rival.result for rival in rivals if rival.method == _module(kind).LEFT), None)
+    best = best_of(rivals, metric)
+    shown = [("what is left", left), *([(best.method, best.result)] if best else []), (said["label"], line.result)]
+    shown = [(words, result) for words, result in shown if result is not None]
+    original = shared.images(layout.shards(line.row.row["dataset"]), [key])[key]
+    rebuilt = [shared.images(result.reconstructions, [key])[key] for _, result in shown]
+    path = shared.fresh(folder, f"glance-{kind}")
+    grids.side_by_side(path, [*rebuilt, original])
+    captions = [(words, shared.decibels(result, key, metric)) for words, result in shown]
+    return {"kind": kind, "figure": path.name, "captions": [*captions, ("original", "")], "said": said}
 
 
 # What the run was

@@ -17,6 +17,7 @@ from afterimage.report.project import Project, Reconstructor, Values
 from afterimage.report.shared import Line
 
 KIND = "features"
+LEFT = None
 CASE_IMAGES = 2
 """Test images in the grid of rows with several cases, each of which has a line for an image."""
 CURVE = "val_psnr"
@@ -79,7 +80,9 @@ def parts(project: Project, folder: Path) -> list[shared.Part]:
     for dataset in project.datasets:
         rows = [row for row in project.of(KIND) if row.row["dataset"] == dataset]
         found += [_part(project, dataset, members, folder) for members in shared.sheets(rows)]
-    return [{**part, "several": len(found) > 1} for part in found]
+    several = len(found) > 1
+    words = "Images from features"
+    return [{**part, "title": shared.title(words, part["dataset"] if several else "", part["some"])} for part in found]
 
 
 def setting(project: Project, line: Line) -> str:
@@ -153,7 +156,7 @@ def _part(project: Project, dataset: str, members: Sequence[Reconstructor], fold
         "template": "features.html",
         "dataset": dataset,
         **shared.facts(first, dataset),
-        "shown": [METRICS[name] for name in names],
+        "shown": names,
         "cases": cases,
         "encoders": [
             {

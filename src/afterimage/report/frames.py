@@ -33,6 +33,8 @@ TONE = "psnr_tone"
 JUDGED = ("psnr", TONE, "ssim")
 """What the row that is shown in detail is chosen by."""
 GRID_IMAGES = 2
+LEFT = "identity"
+"""The baseline that shows what is left of an image."""
 FEW_PARAMETERS = 20_000
 """A network with no more has its parameters shown, layer by layer."""
 MOST_LISTED = 64
@@ -48,7 +50,10 @@ def parts(project: Project, folder: Path) -> list[shared.Part]:
         if observation["kind"] == KIND:
             rows = [row for row in project.of(KIND) if row.observation == name]
             found += [_part(project, name, members, folder) for members in shared.sheets(rows)]
-    return [{**part, "several": len(found) > 1} for part in found]
+    several = len(found) > 1
+    return [
+        {**part, "title": shared.title("Bad frames", part["name"] if several else "", part["some"])} for part in found
+    ]
 
 
 def setting(project: Project, line: Line) -> str:
@@ -87,7 +92,7 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
         "dataset": dataset,
         "name": name,
         **shared.facts(first, dataset),
-        "shown": [METRICS[metric] for metric in names],
+        "shown": names,
         "levels": [
             {
                 "name": level,
@@ -176,7 +181,7 @@ def _line(project: Project, line: Line, rivals: Sequence[Baseline], names: Seque
 
 def _explained(project: Project, result: Result, rivals: Sequence[Baseline]) -> str:
     """The trivial transform that gains as much over the frames as they are; empty where the row gains more, or none."""
-    identity = next((rival.result for rival in rivals if rival.method == "identity"), None)
+    identity = next((rival.result for rival in rivals if rival.method == LEFT), None)
     best = best_of([rival for rival in rivals if rival.method in TRIVIAL], MAIN[KIND])
     if best is None or identity is None or not beaten_by(identity, result, MAIN[KIND]):
         return ""
@@ -257,11 +262,11 @@ def _grid(
     keys = shared.spread(list(first.images), GRID_IMAGES)
     originals = shared.images(layout.shards(dataset), keys)
     plain = any(rivals.values())
-    identity = any(rival.method == "identity" for own in rivals.values() for rival in own)
+    identity = any(rival.method == LEFT for own in rivals.values() for rival in own)
     found = []
     for key in keys:
         for level, lines in levels.items():
-            compared = [("", rival.result) for rival in rivals[level] if rival.method == "identity"]
+            compared = [("", rival.result) for rival in rivals[level] if rival.method == LEFT]
             best = best_of(rivals[level], MAIN[KIND])
             compared += [(best.method.replace("_", "+"), best.result)] if best else []
             by_label = {line.label: line.result for line in lines}

@@ -108,6 +108,16 @@ def pictures(path: Path, titles: Sequence[str], rows: Sequence[Sequence[Picture]
                 figure.text(*place, words, ha="left", va="center", fontsize=9)
 
 
+def side_by_side(path: Path, images: Sequence[Uint8]) -> None:
+    """Square images in a row, and nothing between them: a page sets the words, in a size of its own."""
+    side = 2 * CELL
+    sheet = Image.new("RGBA", (len(images) * (side + GAP) - GAP, side))
+    for number, pixels in enumerate(images):
+        enlarged = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(enlarged, (number * (side + GAP), 0))
+    sheet.save(path, "PNG")
+
+
 def shaded(values: Floats) -> Uint8:
     """Values `[H, W]` in the colours of error maps: none is black, 1 and more the brightest."""
     from matplotlib import colormaps

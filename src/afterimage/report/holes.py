@@ -8,7 +8,7 @@ import numpy as np
 
 from afterimage.core import layout, shards
 from afterimage.core.images import Uint8, decode
-from afterimage.evaluation.results import MAIN, METRICS, Baseline, Result, best_of, shown_value
+from afterimage.evaluation.results import MAIN, Baseline, Result, best_of, shown_value
 from afterimage.report import figures, grids, shared
 from afterimage.report.figures import Curve
 from afterimage.report.grids import GridRow, Picture
@@ -63,15 +63,16 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
     _grid(grid, dataset, rivals, lines, keys)
     drawn = [line for line in lines if any(metric in line.result.intervals for metric in DRAWN)]
     samples = [line for line in lines if _count(line.result)]
+    facts = shared.facts(first, dataset)
     missing = [float(line["missing"]) for line in first.images.values() if "missing" in line]
     return {
         "template": "holes.html",
-        "holes": name,
+        "title": shared.title("Images with holes", name, facts["some"]),
         "row": project.observations[name],
         "dataset": dataset,
-        **shared.facts(first, dataset),
+        **facts,
         "missing": float(np.mean(missing)) if missing else None,
-        "shown": [METRICS[metric] for metric in names],
+        "shown": names,
         "lines": [
             {
                 **shared.about(line),

@@ -26,6 +26,8 @@ from afterimage.report.project import Project, Reconstructor
 
 SPLIT = "test"
 FEW_GROUPS = 10
+CLOSE = 0.1
+"""Decibels: of a smaller difference that is not certain nobody would say that one is above the other."""
 
 Part = dict[str, Any]
 """The values of a part of the page; `template` names the partial that shows them."""
@@ -86,6 +88,11 @@ def shown(results: Sequence[Result], among: Sequence[str] = tuple(METRICS)) -> l
         for name in among
         if METRICS[name].higher_is_better is not None and any(name in result.intervals for result in results)
     ]
+
+
+def title(words: str, name: str, some: str) -> str:
+    """The heading of a part: what it is about, and of how many test images where these are not all."""
+    return f"{words}{f': {name}' if name else ''}{f', {some}' if some else ''}"
 
 
 def cells(result: Result, names: Sequence[str]) -> list[Cell]:
@@ -157,7 +164,17 @@ def best_line(lines: Sequence[Line], rivals: Sequence[Baseline], project: Projec
         "by": f"{abs(difference.mean):.{finer}f}" if difference else "",
         "loses": bool(difference and difference.mean < 0),
         "certain": bool(difference and difference.low * difference.high > 0),
+        "verdict": _verdict(difference, best.method) if difference and best else "no baselines",
     }
+
+
+def _verdict(difference: Interval, rival: str) -> str:
+    """What the difference to a baseline in dB says; nothing is certain where its interval includes 0."""
+    if difference.low * difference.high > 0:
+        return f"better than {rival}" if difference.mean > 0 else f"loses to {rival}"
+    if abs(difference.mean) < CLOSE:
+        return f"level with {rival}"
+    return f"{'above' if difference.mean > 0 else 'below'} {rival}, not for certain"
 
 
 def spread(keys: Sequence[str], number: int) -> list[str]:
