@@ -25,6 +25,7 @@ COMMANDS = {
     "check-submission": "Check such a file, and score it.",
     "evaluate": "Score anybody's images beside the baselines.",
     "verify": "Check that a run gave the bits that are committed.",
+    "clean": "Remove what rows and presets of before left behind.",
     "preset": "List the presets, or lay one over params.yaml.",
 }
 """In the order of `--help`, which imports none of them. Each is the function `command` of the module of its name."""
