@@ -21,9 +21,9 @@ from afterimage.evaluation.comparing import difference
 from afterimage.evaluation.results import read_csv
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "docs/restoration.md", ROOT / "docs/inpainting.md")
+PAGES = tuple(ROOT / f"docs/{name}.md" for name in ("restoration", "inpainting", "default-run"))
 RESULTS, MEASURED = ROOT / "presets/results", ROOT / "reports/measured"
-TABLE = re.compile(r"(<!-- (results|fills|textures): (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (results|fills|textures|features): (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
 SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches")
@@ -76,6 +76,25 @@ def table(row: str, observation: str) -> str:
         lines.append(f"| as it is (bicubic) | {' | '.join(plainly)} |")
         beside = [f"{rivals[best[name]][name]:.{DIGITS.get(name, 3)}f} `{best[name]}`" for name in names]
         lines.append(f"| the best baseline | {' | '.join(beside)} |")
+    return "\n".join(lines)
+
+
+def features(*observations: str) -> str:
+    """The decoders of the default run that are given these observations, and the baselines, which are the same."""
+    rows = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["reconstructors"]
+    lines = ["| row | from | PSNR in dB (95 %) | SSIM | MSE |", "| --- | --- | ---: | ---: | ---: |"]
+    shown = [
+        (f"`{name}`", str(row["observation"]).replace("/", " "), f"{name}/test")
+        for name, row in rows.items()
+        if row["observes"] == "features" and row["observation"].partition("/")[0] in observations
+    ]
+    plain = observations[0]
+    shown += [(f"`{case}`", "nothing is learned", f"{plain}/{case}") for case in _cases(MEASURED / plain)]
+    for name, given, case in shown:
+        found = _intervals(MEASURED / case)
+        psnr, ssim, mse = (found[metric] for metric in ("psnr", "ssim", "mse"))
+        interval = f"{psnr['mean']:.2f} ({psnr['low']:.1f} to {psnr['high']:.1f})"
+        lines.append(f"| {name} | {given} | {interval} | {ssim['mean']:.3f} | {mse['mean']:.5f} |")
     return "\n".join(lines)
 
 
@@ -135,7 +154,7 @@ def _images(folder: Path) -> dict[str, dict[str, str]]:
 
 def written(text: str) -> str:
     """A page with its tables as the results are."""
-    makes = {"results": table, "fills": fills, "textures": textures}
+    makes = {"results": table, "fills": fills, "textures": textures, "features": features}
     return TABLE.sub(lambda found: f"{found[1]}{makes[found[2]](found[3], found[4])}{found[5]}", text)
 
 

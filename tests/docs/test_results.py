@@ -12,7 +12,7 @@ from conftest import ROOT, dump_yaml, load_yaml
 from afterimage.core import outputs
 
 
-@pytest.mark.parametrize("page", ["restoration", "inpainting"])
+@pytest.mark.parametrize("page", ["restoration", "inpainting", "default-run"])
 def test_the_tables_are_those_of_the_results(page: str):
     results = runpy.run_path(str(ROOT / "docs/results.py"))
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
