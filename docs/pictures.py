@@ -28,8 +28,8 @@ RESTORER, FILLER = "zoo/real-blind", "zoo/fill"
 SHOWN = [
     ("astronaut", (0, 60, 320), "medium"),
     ("chelsea", (0, 80, 300), "heavy"),
-    ("coffee", (60, 130, 320), "medium"),
-    ("china", (60, 160, 320), "light"),
+    ("coffee", (60, 130, 320), "dark"),
+    ("china", (60, 160, 320), "noise"),
 ]
 """Photograph, top, left and side in px of the square that is shown, and level of damage."""
 FILLED = (

@@ -11,6 +11,7 @@ NETWORKS = [
     dict(arch="skip", width=4, fold=2, factor=2),
     dict(arch="nafnet", width=4, fold=2, factor=1),
     dict(arch="nafnet", width=4, fold=1, factor=4),
+    dict(arch="nafnet", width=4, fold=2, factor=1, blocks=[1, 2, 1, 3]),
 ]
 
 
@@ -32,6 +33,14 @@ def test_a_sigmoid_keeps_the_seeds_output_within_its_range():
     image = 40 * torch.rand(1, 3, 16, 16)
     assert torch.equal(bounded(image), torch.sigmoid(linear(image)))
     assert linear(image).max() > 1 > bounded(image).max()
+
+
+def test_blocks_are_so_many_at_each_scale_and_in_the_middle():
+    found = network(**NETWORKS[-1])
+    depths = [len(part) for part in (*found.body.encoders, found.body.middle, *found.body.decoders)]
+    assert depths == [1, 2, 1, 3, 1, 2, 1]
+    assert found.multiple == 2 * 2**3
+    assert [block.attention.window for part in found.body.encoders for block in part] == [16, 8, 8, 4]
 
 
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
