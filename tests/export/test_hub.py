@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pictures
@@ -198,13 +199,11 @@ def test_a_row_of_the_project_needs_a_licence(tmp_path: Path, monkeypatch: pytes
     from afterimage import apply
     from afterimage.export import publishing
 
-    class Applied:
-        card = {"kind": "autoencoder"}
-
-    monkeypatch.setattr(apply, "load", lambda *_: Applied())
+    applied = SimpleNamespace(card={"kind": "autoencoder"})
+    monkeypatch.setattr(apply, "load", lambda *_: applied)
     with pytest.raises(AfterimageError, match="say by --licence"):
         publishing.write(tmp_path, "mine", REPOSITORY, tmp_path / "out", None)
-    Applied.card = {"kind": "external"}
+    applied.card = {"kind": "external"}
     with pytest.raises(AfterimageError, match="no weights of their own"):
         publishing.write(tmp_path, "mine", REPOSITORY, tmp_path / "out", None)
     assert not (tmp_path / "out").exists()

@@ -44,8 +44,6 @@ class Graph(NamedTuple):
     inputs: Sequence[str]
     example: Sequence[Tensor]
     """What it is traced with."""
-    least: int
-    """Px of the shorter side of the smallest image that it takes."""
     takes: str
     left_out: Sequence[str]
     reference: Reconstructor
@@ -133,8 +131,7 @@ def _restorer(name: str, loaded: "Loaded", row: Restoring) -> Graph:
         module=Restored(network).eval(),
         inputs=["image"],
         example=[torch.rand(1, 3, 2 * least + 1, 3 * least + 1)],
-        least=least,
-        takes=f"image [1, 3, H, W]; answers {larger}",
+        takes=f"image [1, 3, H, W] with sides of {least} px or more; answers {larger}",
         left_out=[
             f"Tiles: the graph takes an image as a whole, the row one of more than {TILE * 3 // 2} px a side in tiles.",
             "Brightness and strength are those that the row was trained for.",
@@ -212,7 +209,6 @@ def _fill(name: str, loaded: "Loaded", row: Filling) -> Graph:
         module=Filled(plain).eval(),
         inputs=["image", "mask"],
         example=[torch.rand(1, 3, side, side), mask],
-        least=1,
         takes="image [1, 3, H, W], mask [1, 1, H, W] with 1 = missing; answers [1, 3, H, W], known pixels as they are",
         left_out=left_out,
         reference=plain,
@@ -252,7 +248,6 @@ def _decoder(name: str, loaded: "Loaded", row: Decoding) -> Graph:
         module=module,
         inputs=layers,
         example=example,
-        least=32,
         takes=f"{shown}; answers [1, 3, {times}] of {layers[module.finest]}",
         left_out=["The encoder: features go in, not an image."],
         reference=row,
