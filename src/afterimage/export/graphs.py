@@ -133,7 +133,7 @@ def _restorer(name: str, loaded: "Loaded", row: Restoring) -> Graph:
         example=[torch.rand(1, 3, 2 * least + 1, 3 * least + 1)],
         takes=f"image [1, 3, H, W] with sides of {least} px or more; answers {larger}",
         left_out=[
-            f"Tiles: the graph takes an image as a whole, the row one of more than {TILE * 3 // 2} px a side in tiles.",
+            f"Tiles: the graph takes an image as a whole, the row one of {TILE * 3 // 2} px a side or more in tiles.",
             "Brightness and strength are those that the row was trained for.",
         ],
         reference=row,
