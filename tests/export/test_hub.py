@@ -178,6 +178,8 @@ def test_without_a_network_there_is_one_line(models: Models, monkeypatch: pytest
     code, _, error = call("restore", NAME, "photo.png")
     expected = "afterimage: me/blind: http://127.0.0.1:1 cannot be reached, and the cache does not have it\n"
     assert (code, error) == (1, expected)
+    code, _, error = call("publish", ROW, REPOSITORY, "--project", ROOT)
+    assert (code, error) == (1, "afterimage: me/blind: http://127.0.0.1:1 cannot be reached\n")
 
 
 def test_what_the_hub_does_not_have_or_refuses_is_one_line(

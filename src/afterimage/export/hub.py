@@ -120,8 +120,10 @@ def _faults(repository: str, revision: str | None) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{repository}: there is no revision {revision}") from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx2.TransportError):
+    except errors.LocalEntryNotFoundError:
         raise HubError(f"{repository}: {hub} cannot be reached, and the cache does not have it") from None
+    except (errors.OfflineModeIsEnabled, httpx2.TransportError):
+        raise HubError(f"{repository}: {hub} cannot be reached") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         help = ": set HF_TOKEN to a token that may write there" if status in (401, 403) else ""
