@@ -161,3 +161,11 @@ def test_the_server_is_quiet_and_on_loopback(monkeypatch: pytest.MonkeyPatch) ->
     assert done.output == (
         "The page is at http://127.0.0.1:9000; it answers to faces.example.org, localhost and addresses.\n"
     )
+
+
+def test_names_of_the_page_come_from_the_environment_of_a_container_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(server, "serve", lambda project, address, port, hosts: found.append(hosts))
+    monkeypatch.setenv("AFTERIMAGE_HOSTS", "me-faces.hf.space faces.example.org")
+    assert CliRunner().invoke(main, ["app"]).exit_code == 0
+    assert found == [("me-faces.hf.space", "faces.example.org")]

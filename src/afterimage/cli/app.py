@@ -20,6 +20,7 @@ from afterimage.cli import options
     "hosts",
     multiple=True,
     metavar="NAME",
+    envvar="AFTERIMAGE_HOSTS",
     help="A name by which visitors call the page, beside addresses and localhost; requests for others are refused.",
 )
 @options.project

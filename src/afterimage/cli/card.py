@@ -23,7 +23,7 @@ def _rows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
 
 
 @click.command("card")
-@click.argument("row", shell_complete=_rows)
+@click.argument("row", shell_complete=_rows, callback=options.placed)
 @click.option("--markdown", "form", flag_value="markdown", help="Write Markdown, for a model card or a pull request.")
 @click.option("--json", "form", flag_value="json", help="Write one JSON object, with every number and whole hashes.")
 @options.project

@@ -24,6 +24,8 @@ COMMANDS = {
     "submission": "Fill the boxes of many images, as one CSV file.",
     "check-submission": "Check such a file, and score it.",
     "evaluate": "Score anybody's images beside the baselines.",
+    "export": "Write a row as ONNX, TorchScript or safetensors.",
+    "publish": "Send a row to the Hugging Face hub.",
     "verify": "Check that a run gave the bits that are committed.",
     "clean": "Remove what rows and presets of before left behind.",
     "preset": "List the presets, or lay one over params.yaml.",

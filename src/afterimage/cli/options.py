@@ -24,6 +24,7 @@ project = click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
+    is_eager=True,  # ROW may bring a project along
     help="The folder with params.yaml and data/. Default: this one.",
 )
 device = click.option(
@@ -72,8 +73,9 @@ def holes(command: F) -> F:
     return command
 
 
-def row(kind: str, section: str | None = None) -> Callable[[F], F]:
-    """The argument ROW; its completions are the rows that observe this kind, of one section or of all and the zoo."""
+def row(kind: str | None = None, section: str | None = None) -> Callable[[F], F]:
+    """The argument ROW; its completions are the rows that observe this kind (None: any), of one section or of all and
+    the zoo. One of the hub may stand there, too."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         try:
@@ -82,7 +84,17 @@ def row(kind: str, section: str | None = None) -> Callable[[F], F]:
             return []
         return [name for name in names if name.startswith(incomplete)]
 
-    return click.argument("row", shell_complete=complete)
+    return click.argument("row", shell_complete=complete, callback=placed)
+
+
+def placed(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The callback of ROW: fetches a row of the hub, whose repository is a project with a zoo of one row, and has the
+    command work on that one."""
+    from afterimage.export import hub
+
+    if not ctx.resilient_parsing and hub.holds(value):  # which completion parses by
+        ctx.params["project"], value = hub.fetched(value)
+    return value
 
 
 def inputs(name: str = "INPUT", required: bool = True) -> Callable[[F], F]:
@@ -143,16 +155,16 @@ def progress(quiet: bool) -> Iterator[None]:
         tqdm.__init__, tqdm.write = begin, write  # type: ignore[method-assign]
 
 
-def _observing(folder: Path, kind: str, section: str | None) -> list[str]:
+def _observing(folder: Path, kind: str | None, section: str | None) -> list[str]:
     from afterimage.core import params, zoo
 
     data = params.load(folder / "params.yaml")
-    sections = [section] if section else ["reconstructors", "searches"]
+    sections, shared = [section] if section else ["reconstructors", "searches"], data.get(params.SHARED) or {}
     there = [] if section else zoo.names(folder)
     rows = [
         name
         for each in sections
         for name, own in (data.get(each) or {}).items()
-        if params.merged((data.get(params.SHARED) or {}).get(params.group_of(own)) or {}, own).get("observes") == kind
+        if kind in (None, params.merged(shared.get(params.group_of(own)) or {}, own).get("observes"))
     ]
-    return [*rows, *(name for name in there if zoo.card(folder, name)["observes"] == kind)]
+    return [*rows, *(name for name in there if kind in (None, zoo.card(folder, name)["observes"]))]
