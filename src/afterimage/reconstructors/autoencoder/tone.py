@@ -31,8 +31,8 @@ SLOPE = 0.1
 SLIGHT = 3e-4
 """A mean squared error, 35 dB, under which less is hardly learned. Where logarithms fall, frames that nothing happened
 to would else cost most, and hold both networks at the identity."""
-STILL = 1e-4
-"""A mean squared difference, 40 dB: curves that change a frame by less are guesses, and are not applied."""
+STILL = 2.5e-4
+"""A mean squared difference, 36 dB: curves that change a frame by less are guesses, and are not applied."""
 
 
 class Light(NamedTuple):
