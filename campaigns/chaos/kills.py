@@ -66,7 +66,10 @@ def all_of(peace: Peace, seed: int, numbers: Iterable[int], work: Path) -> Itera
     for kill in (draw(seed, number) for number in numbers):
         if kill.stage not in durations:
             durations[kill.stage] = measure(peace, kill.stage, work)
-        yield strike(peace, kill, durations[kill.stage], work)
+        outcome = strike(peace, kill, durations[kill.stage], work)
+        if outcome.early:
+            del durations[kill.stage]  # the machine has become quicker: kills would all come at the end, or too late
+        yield outcome
 
 
 def measure(peace: Peace, stage: str, work: Path) -> Duration:

@@ -33,8 +33,8 @@ def main(
 ) -> None:
     """Search for inputs that the project does not survive."""
     targets = {name: TARGETS[name] for name in names or TARGETS}
-    for target in targets.values():
-        target.seeds()  # once, before processes share them
+    for target in TARGETS.values():  # those of others too: what making them imports is then there, whichever are read
+        target.seeds()
     each = [(name, place) for place in range(-(-inputs // len(targets))) for name in targets][:inputs]
     if number is not None:
         each = [(name, number) for name in targets]

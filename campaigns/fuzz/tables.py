@@ -15,9 +15,10 @@ def written(text: str) -> str:
     record = json.loads((ROOT / RECORD).read_text(encoding="utf-8"))
     total, outcomes = sum(record["inputs"].values()), record["outcomes"]
     found = len(record["findings"])
+    processes = f"{record['processes']} process{'es' if record['processes'] > 1 else ''}"
     told = (
-        f"Seed {record['seed']}: {total:,} inputs in {record['seconds']} s with {record['processes']} processes of at "
-        f"most {record['peak_mb']} MB, Python {record['python']}. Findings: {found or 'none'}."
+        f"Seed {record['seed']}: {total:,} inputs in {record['seconds']:,} s with {processes} of at most "
+        f"{record['peak_mb']} MB, Python {record['python']}. Findings: {found or 'none'}."
     )
     kinds = ", ".join(f"`{name}` {count:,}" for name, count in sorted(outcomes.items(), key=lambda each: -each[1]))
     return TABLE.sub(lambda match: f"{match[1]}{told}\n\nHow they ended: {kinds}.\n{match[2]}", text)

@@ -21,7 +21,7 @@ from campaigns.fuzz import guard
 from campaigns.fuzz.targets import Files, Target
 
 ROOM = 3 << 30
-"""Bytes of address space that a worker may take beyond what it has when all is imported."""
+"""Bytes of address space that an input may take, beyond what libraries keep of those before it."""
 OURS = ("/afterimage/", "/campaigns/")
 
 
@@ -123,9 +123,6 @@ def _serve(pipe: Connection, place: Path, targets: dict[str, Target]) -> None:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     guard.install()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    bound = pages * resource.getpagesize() + ROOM
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         try:
@@ -133,6 +130,8 @@ def _serve(pipe: Connection, place: Path, targets: dict[str, Target]) -> None:
         except (EOFError, ConnectionError):
             return
         target = targets[job.target]
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, resource.RLIM_INFINITY))
         started = time.perf_counter()
         ended, text, is_finding = read(target, target.make(job.seed, job.number), place)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

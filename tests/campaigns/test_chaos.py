@@ -102,3 +102,11 @@ def test_a_flipped_byte_is_named_and_mended(peace: Peace, where: str, tmp_path: 
         name = f".dvc/cache/files/md5/{peace.files[name][:2]}/{peace.files[name][2:]}"
     found = flips.flip(peace, "tar", name, where, random.Random(1), tmp_path / "work")
     assert (found.named, found.mended, found.faults) == (True, True, [])
+
+
+def test_the_list_of_a_folder_is_mended_and_nothing_else_comes_into_the_cache(peace: Peace, tmp_path: Path) -> None:
+    """Of a stage whose other outputs Git keeps: `dvc commit --force` would take those into the cache, too."""
+    (md5,) = (out["md5"] for out in peace.lock["evaluate@pix2pix"]["outs"] if out["path"].startswith("data/"))
+    name = f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+    found = flips.flip(peace, "list of a folder", name, "cache", random.Random(1), tmp_path / "work")
+    assert (found.named, found.mended, found.faults) == (True, True, [])

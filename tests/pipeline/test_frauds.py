@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pages
 import pictures
 import pytest
 from conftest import Project
@@ -130,3 +131,23 @@ def test_metrics_of_a_wrong_range_stop_the_report(line: str, project: Project, t
     said = copy.stage("report", status=1).splitlines()
     assert len(said) == 1
     assert re.fullmatch(rf"report: reports/measured/small-relu/test: {line}", said[0]), said
+
+
+def test_a_gain_that_a_tone_curve_has_is_not_claimed(project: Project, tmp_path: Path) -> None:
+    """Frames that one curve darkened, and a restorer that was hardly trained: to invert the curve gains more."""
+    copy = project.copy(tmp_path / "copy", without=(".git", ".dvc"))
+    dark = [{"step": "low_light", "gamma": [1.5, 1.5], "exposure": [0.7, 0.7]}]
+
+    def darkened(params: dict[str, Any]) -> None:
+        params["observations"]["photos-cctv"]["levels"] = {"dark": dark}
+        params["reconstructors"]["photos-nafnet"].update(levels=["dark"])
+        params["baselines"]["frames"] = ["identity", "tone"]
+
+    copy.params(darkened)
+    copy.stage("observe", "photos-cctv")
+    copy.stage("train", "photos-nafnet")
+    copy.stage("evaluate", "photos-nafnet")
+    copy.stage("baseline", "photos-cctv")
+    copy.stage("report")
+    page = pages.seen((copy.root / "reports/index.html").read_text(encoding="utf-8"))
+    assert "Not claimed: tone alone, fitted on training pairs, gains as much over the frames" in page

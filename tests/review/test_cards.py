@@ -361,7 +361,8 @@ def test_a_shallow_clone_cannot_tell_when_numbers_changed(tmp_path: Path, monkey
 def test_faults_are_one_line() -> None:
     with pytest.raises(ParamsError, match=r"no row `none`; there are vgg, cctv, mine, restorer, planned, search$"):
         cards.card("none")
-    for text in ("stages: [", "[]", "{}", "stages: [a]"):
+    twice = "stages: {a: {params: {params.yaml: {vgg: 1, vgg.size: 2}}}}"
+    for text in ("stages: [", "[]", "{}", "stages: [a]", twice):
         Path("dvc.lock").write_text(text)
         with pytest.raises(AfterimageError, match=r"^dvc.lock: not as DVC writes it"):
             cards.card("mine")

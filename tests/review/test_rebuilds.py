@@ -97,6 +97,8 @@ def test_a_record_is_what_compare_reads(project: Path) -> None:
         ("dvc.lock", None, r"workspace: there is no dvc\.lock, so nothing was built"),
         ("dvc.lock", "stages: [", r"workspace: dvc\.lock, line 2: not valid YAML"),
         ("dvc.lock", "- a", r"workspace: dvc\.lock: expected a mapping, found list"),
+        ("dvc.lock", "stages: {a: {params: {b: [[c, 1]]}}}", r"workspace: dvc\.lock: not as DVC writes it: Attribute"),
+        ("dvc.lock", "stages: {1: {}}", r"workspace: dvc\.lock: not as DVC writes it: TypeError: expected a text"),
         ("dvc.yaml", "stages: 1", r"dvc.yaml: its stages are not as DVC reads them: TypeError"),
     ],
 )
@@ -106,3 +108,11 @@ def test_what_cannot_be_read_is_one_line(project: Path, name: str, text: str | N
         (project / name).write_text(text)
     with pytest.raises(AfterimageError, match=message):
         compared(project)
+
+
+def test_a_stage_has_all_of_its_parts_however_empty_they_are_written() -> None:
+    stages = {"a": {"params": [], "deps": None}, "b": {"params": {"params.yaml": {"c": 1}}, "outs": [{"path": "d"}]}}
+    assert rebuilds.checked(stages, "dvc.lock") == {
+        "a": {"params": {}, "deps": [], "outs": []},
+        "b": {"params": {"params.yaml": {"c": 1}}, "deps": [], "outs": [{"path": "d"}]},
+    }

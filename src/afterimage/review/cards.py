@@ -195,8 +195,9 @@ class Lock:
     """What dvc.lock says of the stages that ran."""
 
     def __init__(self, stages: Mapping[str, Any]):
-        self.stages = stages
-        self._makers = {out["path"]: name for name, each in stages.items() for out in each.get("outs") or ()}
+        self._deps = {name: each["deps"] for name, each in stages.items()}
+        self._makers = {out["path"]: name for name, each in stages.items() for out in each["outs"]}
+        self._params = {name: _sections(each["params"].get(str(stage.PARAMS), {})) for name, each in stages.items()}
 
     @classmethod
     def read(cls) -> "Lock":
@@ -211,23 +212,28 @@ class Lock:
 
     def params(self, name: str) -> Values:
         """The parameters that a stage ran with, as sections of rows; empty where it never ran."""
-        found: Values = {}
-        for key, value in self.stages.get(name, {}).get("params", {}).get(str(stage.PARAMS), {}).items():
-            section, _, row = key.partition(".")
-            found[section] = {**found.get(section, {}), row: value} if row else value
-        return found
+        return self._params.get(name, {})
 
     def behind(self, name: str, seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str, str | None]]:
         """What a stage read that stages before it made, and what those read: the maker, the path and its hash."""
         read = [
             (maker, dep["path"], dep.get("md5"))
-            for dep in self.stages.get(name, {}).get("deps") or ()
+            for dep in self._deps.get(name, ())
             for out, maker in self._makers.items()
             if maker not in seen and (dep["path"] == out or dep["path"].startswith(f"{out}/"))
         ]
         yield from read
         for maker, _, _ in read:
             yield from self.behind(maker, seen | {maker})
+
+
+def _sections(values: Values) -> Values:
+    """Rows by section, of what dvc.lock calls `section.row`, or `section` alone."""
+    found: Values = {}
+    for key, value in values.items():
+        section, _, row = key.partition(".")
+        found[section] = {**found.get(section, {}), row: value} if row else value
+    return found
 
 
 def _parts(data: Values, lock: Lock, section: str, name: str, measuring: str) -> Iterator[Part]:

@@ -98,7 +98,9 @@ class _Look:
         for oid, path in self._objects(self.odb):
             if self._md5(path) != oid.removesuffix(".dir") and path not in self.mended:
                 stage = self.kept.get(oid)
-                then = f"dvc commit --force {stage}" if stage else "dvc fetch` or `dvc repro"
+                # Not --force: it would also put what Git keeps of the stage into the cache, where `dvc repro` does not,
+                # and would write the code and parameters of today beside outputs of another day
+                then = f"dvc commit {stage}" if stage else "dvc fetch` or `dvc repro"
                 yield Damage(
                     self._name(path), "is no longer what its name says", f"rm -f {self._name(path)}` and `{then}"
                 )

@@ -71,7 +71,7 @@ def compare(committed: Side, run: Side) -> Rebuild:
         groups = [str(group) for group in (_yaml(run, PIPELINE) or {}).get("stages") or {}]
     order = {group: place for place, group in enumerate(groups)}
     names = sorted({**before, **after}, key=lambda name: order.get(name.partition("@")[0], len(order)))
-    made = {out["path"] for locked in (before, after) for each in locked.values() for out in each.get("outs") or []}
+    made = {out["path"] for locked in (before, after) for each in locked.values() for out in each["outs"]}
     differences = list(_differences(names, before, after, made))
     return Rebuild(len(names), differences, compute.cpu(), _built_on(committed))
 
@@ -101,7 +101,7 @@ def _differences(
         deps = _unequal(_hashes(old, "deps"), _hashes(new, "deps"))
         data = [path for path in deps if any(path == out or _within(path, out) or _within(out, path) for out in made)]
         code = [path for path in deps if path not in data]
-        code += _unequal(old.get("params") or {}, new.get("params") or {})
+        code += _unequal(old["params"], new["params"])
         outs = _unequal(_hashes(old, "outs"), _hashes(new, "outs"))
         if code or outs:
             yield Difference(name, code, outs, bool(data))
@@ -112,7 +112,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _hashes(locked: Stage, what: str) -> dict[str, str]:
-    return {each["path"]: each.get("md5", "") for each in locked.get(what) or []}
+    return {each["path"]: each.get("md5", "") for each in locked[what]}
 
 
 def _unequal(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -127,19 +127,31 @@ def _stages(side: Side) -> Mapping[str, Stage]:
 
 
 def checked(stages: Any, where: str) -> Mapping[str, Stage]:
-    """The stages of a dvc.lock, if they are as DVC writes them.
+    """The stages of a dvc.lock, each with its lists `deps` and `outs`, and with `params` as mappings of a file's keys.
 
     Raises:
-        AfterimageError: they are not.
+        AfterimageError: they are not as DVC writes them.
     """
     with parsing(AfterimageError, f"{where}: not as DVC writes it"):
-        for name, locked in stages.items():
-            for each in [*(locked.get("deps") or ()), *(locked.get("outs") or ())]:
-                if not isinstance(each["path"], str) or not isinstance(each.get("md5", ""), str):
-                    raise TypeError(f"{name}: {each}")
-            for values in (locked.get("params") or {}).values():
-                dict(values)
-    return stages
+        return {_text(name): _locked(locked) for name, locked in stages.items()}
+
+
+def _locked(locked: Any) -> Stage:
+    files = {what: [dict(each) for each in locked.get(what) or ()] for what in ("deps", "outs")}
+    for each in [*files["deps"], *files["outs"]]:
+        _text(each["path"])
+        _text(each.get("md5", ""))
+    params = {
+        _text(path): {_text(key): value for key, value in values.items()}
+        for path, values in (locked.get("params") or {}).items()
+    }
+    return {**locked, **files, "params": params}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {value!r}")
+    return value
 
 
 def _yaml(side: Side, path: str) -> Mapping[str, Any] | None:
