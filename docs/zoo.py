@@ -37,6 +37,7 @@ from afterimage.observations.frames.row import Steps
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.masks import Box
 from afterimage.review.cards import Lock
+from afterimage.review.rebuilds import checked
 from afterimage.training import models
 
 ROOT = Path(__file__).parents[1]
@@ -146,10 +147,11 @@ def _beside(preset: Path, row: str, case: str, given: Values, baselines: list[st
 
 def made_by(preset: Path, name: str) -> Values:
     """The entries of the run's dvc.lock that made the model: those of its training, and of all that it read."""
-    lock = Lock(yaml.load(preset / "dvc.lock")["stages"])
+    path = preset / "dvc.lock"
+    stages = yaml.load(path)["stages"]
     last = f"train@{name}"
-    names = dict.fromkeys([last, *(maker for maker, _, _ in lock.behind(last))])
-    return {each: lock.stages[each] for each in lock.stages if each in names}
+    names = {last, *(maker for maker, _, _ in Lock(checked(stages, str(path))).behind(last))}
+    return {each: stages[each] for each in stages if each in names}
 
 
 def headline(found: Values) -> str:

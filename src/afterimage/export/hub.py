@@ -17,7 +17,6 @@ from afterimage.core import zoo
 from afterimage.core.errors import AfterimageError, ParamsError, WeightsError
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # requests would tell what is installed here; read on import
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 SCHEME = "hf://"
 REPOSITORY = r"[\w.-]+/[\w.-]+"
@@ -52,7 +51,9 @@ def fetched(row: str) -> tuple[Path, str]:
         raise ParamsError(f"{row}: expected {SCHEME}USER/NAME, with @REVISION or {zoo.CASE}CASE behind it or without")
     repository, revision, case = found.groups()
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
 
+    disable_progress_bars()
     with _faults(repository, revision):
         folder = snapshot_download(repository, revision=revision, allow_patterns=[f"{OWN[0]}*"], endpoint=_endpoint())
     project = Path(folder)
@@ -85,7 +86,9 @@ def sent(folder: Path, repository: str, private: bool) -> str:
         HubError: the hub cannot be reached, or refuses.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub.utils import disable_progress_bars
 
+    disable_progress_bars()
     api = HfApi(endpoint=_endpoint())
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     with _faults(repository, None):

@@ -195,7 +195,7 @@ class Lock:
     """What dvc.lock says of the stages that ran."""
 
     def __init__(self, stages: Mapping[str, Any]):
-        self.stages = stages
+        self._deps = {name: each["deps"] for name, each in stages.items()}
         self._makers = {out["path"]: name for name, each in stages.items() for out in each["outs"]}
         self._params = {name: _sections(each["params"].get(str(stage.PARAMS), {})) for name, each in stages.items()}
 
@@ -218,7 +218,7 @@ class Lock:
         """What a stage read that stages before it made, and what those read: the maker, the path and its hash."""
         read = [
             (maker, dep["path"], dep.get("md5"))
-            for dep in self.stages.get(name, {"deps": ()})["deps"]
+            for dep in self._deps.get(name, ())
             for out, maker in self._makers.items()
             if maker not in seen and (dep["path"] == out or dep["path"].startswith(f"{out}/"))
         ]
