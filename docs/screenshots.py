@@ -27,8 +27,8 @@ def restore(page: Page) -> None:
     page.get_by_role("button", name="grace hopper").click()
     page.get_by_text("U.S. Navy").wait_for()
     page.wait_for_timeout(5000)
-    page.get_by_role("button", name="photos-nafnet").last.click()
-    page.get_by_role("heading", name="A closer look: photos-nafnet").wait_for()
+    page.get_by_role("button", name="zoo/real-blind").last.click()
+    page.get_by_role("heading", name="A closer look: zoo/real-blind").wait_for()
 
 
 def inpaint(page: Page) -> None:

@@ -14,7 +14,7 @@ from visits import page, said, upload, watched
 from afterimage.app import frame, models
 from afterimage.core import zoo
 
-NAME = "zoo/real-blind"
+NAME, LARGER = "zoo/real-blind", "zoo/real-x2"
 FILTER = "Exposure + non-local means"
 
 
@@ -41,17 +41,20 @@ def test_without_trained_rows_the_page_opens_on_those_of_the_zoo(clone: Path, mo
     assert f"{NAME} was trained on {', '.join(about['data'])}. {about['licence']}" in said(test.caption)
 
 
-def test_beside_trained_rows_they_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beside_trained_rows_they_come_first_and_what_enlarges_is_offered_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = standins.project(tmp_path, monkeypatch)
-    shutil.copytree(ROOT / NAME, root / NAME)
+    for name in (NAME, LARGER):
+        shutil.copytree(ROOT / name, root / name)
     with watched(monkeypatch, "restored") as shown:
         test = page("Restore", monkeypatch, root)
     assert frame.opens() == "Features"
-    assert list(models.usable("frames")) == ["dark", NAME]
-    assert models.first(models.usable("frames")) == ["dark"]
-    assert NAME in test.button_group(key="restore-methods").options
-    assert list(shown) == ["given", "dark", FILTER]
-    assert not any(NAME in text for text in said(test.caption))
+    assert list(models.usable("frames")) == [NAME, LARGER, "dark"]
+    assert models.first(models.usable("frames")) == [NAME, "dark"]
+    assert LARGER in test.button_group(key="restore-methods").options
+    assert list(shown) == ["given", NAME, "dark", FILTER]
+    assert any(NAME in text for text in said(test.caption))
 
 
 def test_a_broken_project_opens_on_the_first_page(clone: Path) -> None:

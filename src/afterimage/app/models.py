@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -103,20 +103,20 @@ def _params(path: Path, written: int) -> dict[str, Any]:
 
 
 def usable(observes: str, searches: bool = False) -> dict[str, Row]:
-    """The rows of a kind of observation that are trained here, then those of the zoo; with `searches` those as well
-    whose needs are here."""
+    """The rows of the zoo of a kind of observation, which saw the most photographs, then those that are trained here;
+    with `searches` those as well whose needs are here."""
     data = parameters()
     found = {}
+    for name in zoo.names(project()):
+        card = _zoo(project(), name, _written(name))
+        if card["observes"] == observes:
+            found[name] = Row(name, card["observation"], card, False)
     for name, section in rows(observes).items():
         searched = section != TRAINED
         if (searched and not searches) or not _written(name):
             continue
         card = {} if searched else results.read_json(project() / layout.model(name) / CARD)
         found[name] = Row(name, str(data[section][name].get("observation")), card, searched)
-    for name in zoo.names(project()):
-        card = _zoo(project(), name, _written(name))
-        if card["observes"] == observes:
-            found[name] = Row(name, card["observation"], card, False)
     return found
 
 
@@ -127,10 +127,9 @@ def _zoo(project: Path, name: str, written: int) -> dict[str, Any]:
     return zoo.card(project, name)
 
 
-def first(rows: Iterable[str]) -> list[str]:
-    """The rows that a page begins with: those of params.yaml, or where none of them is usable those of the zoo."""
-    names = list(rows)
-    return [name for name in names if not zoo.holds(name)] or names
+def first(rows: Mapping[str, Row]) -> list[str]:
+    """The rows that a page begins with: all but those that enlarge, which a picture rarely needs."""
+    return [name for name, row in rows.items() if row.card.get("settings", {}).get("factor", 1) == 1]
 
 
 def load(row: str) -> Shared:
