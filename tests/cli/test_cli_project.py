@@ -92,3 +92,12 @@ def test_rows(project: Project) -> None:
         assert row in names
     assert any(name.startswith("photos-nafnet") for name in names)
     assert max(len(line) for line in done("rows", "--project", project.root).splitlines()) <= 120
+
+
+def test_the_best_rows_stand_beside_the_best_baselines(project: Project) -> None:
+    table = done("rows", "--best", "--project", project.root)
+    assert max(len(line) for line in table.splitlines()[:-1]) <= 100  # the last names the report, wherever it lies
+    found = json.loads(done("rows", "--best", "--kind", "holes", "--json", "--project", project.root))
+    best = {line["observation"]: line for line in found["holes"]}["two-boxes"]
+    page = (project.root / "reports/index.html").read_text(encoding="utf-8")
+    assert best["verdict"] in page and f"{best['dB']} dB" in page

@@ -10,7 +10,7 @@ import click
 
 from afterimage.cli import options
 
-WIDTHS = [24, 20, None, None, None, 20]
+WIDTHS = [22, 20, None, None, None, 18]
 """Of the columns of `--best`, whose lines have 100 columns in all."""
 
 
