@@ -28,7 +28,6 @@ from afterimage.report.project import Project, ReportRow, Values
 __all__ = ["Project", "ReportRow", "overview", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {"features": "Images from features", "holes": "Images with holes", "frames": "Bad frames"}
 
 
 def check(project: Project) -> None:
@@ -70,7 +69,7 @@ def write(project: Project, out: Path) -> None:
         {
             "glances": glances,
             "overview": lines,
-            "kinds": TITLES,
+            "kinds": shared.TITLES,
             "datasets": [_dataset(name, row) for name, row in project.datasets.items()],
             "encoders": _module("features").encoders(project),
             "shown": {name for row in _rows(project) for result in row.results.values() for name in result.intervals},

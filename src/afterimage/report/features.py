@@ -81,8 +81,7 @@ def parts(project: Project, folder: Path) -> list[shared.Part]:
         rows = [row for row in project.of(KIND) if row.row["dataset"] == dataset]
         found += [_part(project, dataset, members, folder) for members in shared.sheets(rows)]
     several = len(found) > 1
-    words = "Images from features"
-    return [{**part, "title": shared.title(words, part["dataset"] if several else "", part["some"])} for part in found]
+    return [{**part, "title": shared.title(KIND, part["dataset"] if several else "", part["some"])} for part in found]
 
 
 def setting(project: Project, line: Line) -> str:

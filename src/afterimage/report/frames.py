@@ -51,9 +51,7 @@ def parts(project: Project, folder: Path) -> list[shared.Part]:
             rows = [row for row in project.of(KIND) if row.observation == name]
             found += [_part(project, name, members, folder) for members in shared.sheets(rows)]
     several = len(found) > 1
-    return [
-        {**part, "title": shared.title("Bad frames", part["name"] if several else "", part["some"])} for part in found
-    ]
+    return [{**part, "title": shared.title(KIND, part["name"] if several else "", part["some"])} for part in found]
 
 
 def setting(project: Project, line: Line) -> str:

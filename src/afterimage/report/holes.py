@@ -67,7 +67,7 @@ def _part(project: Project, name: str, rows: Sequence[Reconstructor], folder: Pa
     missing = [float(line["missing"]) for line in first.images.values() if "missing" in line]
     return {
         "template": "holes.html",
-        "title": shared.title("Images with holes", name, facts["some"]),
+        "title": shared.title(KIND, name, facts["some"]),
         "row": project.observations[name],
         "dataset": dataset,
         **facts,

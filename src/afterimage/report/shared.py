@@ -29,6 +29,8 @@ FEW_GROUPS = 10
 CLOSE = 0.1
 """Decibels: of a smaller difference that is not certain nobody would say that one is above the other."""
 
+TITLES = {"features": "Images from features", "holes": "Images with holes", "frames": "Bad frames"}
+"""Of a kind of observation, above its parts."""
 Part = dict[str, Any]
 """The values of a part of the page; `template` names the partial that shows them."""
 Cell = dict[str, str] | None
@@ -90,9 +92,9 @@ def shown(results: Sequence[Result], among: Sequence[str] = tuple(METRICS)) -> l
     ]
 
 
-def title(words: str, name: str, some: str) -> str:
+def title(kind: str, name: str, some: str) -> str:
     """The heading of a part: what it is about, and of how many test images where these are not all."""
-    return f"{words}{f': {name}' if name else ''}{f', {some}' if some else ''}"
+    return f"{TITLES[kind]}{f': {name}' if name else ''}{f', {some}' if some else ''}"
 
 
 def cells(result: Result, names: Sequence[str]) -> list[Cell]:
