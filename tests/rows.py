@@ -48,7 +48,9 @@ ROWS: dict[str, dict[str, Any]] = {
         "observation": "vgg11/relu2_1",
         "arch": "upconv",
         "width": 8,
-        "loss": {"pixel": 1.0, "perceptual": 0.0, "total_variation": 0.0},
+        "linear": True,
+        "mosaic": 0.0,
+        "loss": {"pixel": 0.0, "log_mse": 1.0, "perceptual": 0.0, "total_variation": 0.0},
     },
     "pix2pix": {
         "observes": "holes",
@@ -145,9 +147,9 @@ def observed(kind: str, **values: Any) -> Any:
 
 
 @cache
-def encoder() -> Encoder:
-    """vgg11 with random weights, cut off after the deeper of the layers."""
-    found = Encoder("vgg11", LAYERS)
+def encoder(*layers: str) -> Encoder:
+    """vgg11 with random weights, cut off after the deepest of the layers."""
+    found = Encoder("vgg11", list(layers) or LAYERS)
     weights.fit(found.body, trunk("vgg11", "random", 0, None), "vgg11", optional=found.uncut)
     return found
 

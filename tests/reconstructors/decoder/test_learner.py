@@ -17,7 +17,7 @@ from afterimage.core.errors import ParamsError, WeightsError
 from afterimage.core.images import to_tensor, to_uint8
 from afterimage.observations.features import Features
 from afterimage.reconstructors.decoder import KIND
-from afterimage.reconstructors.decoder.learner import total_variation
+from afterimage.reconstructors.decoder.learner import DecoderLearner, mosaics, total_variation
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,34 @@ def test_total_variation_of_known_pictures() -> None:
     assert float(total_variation(stripes)) == pytest.approx(1.0)
 
 
+def test_mosaics_are_made_of_four_images_each() -> None:
+    images = torch.arange(9).float().view(9, 1, 1, 1).expand(9, 3, 2, 2)
+    made = mosaics(images)
+    assert made.shape == (2, 3, 4, 4)
+    assert made[1, 0, ::2, ::2].tolist() == [[4, 5], [6, 7]]
+    one = torch.rand(1, 3, 2, 2)
+    (mirrored,) = mosaics(one)
+    torch.testing.assert_close(mirrored, mirrored.flip(2).roll(0))
+    torch.testing.assert_close(mirrored[:, :2, :2], one[0])
+
+
+def test_mosaics_bring_the_middle_of_large_images_to_the_scale_of_tiles(images: Path, tmp_path: Path) -> None:
+    network = rows.encoder("relu4_1")
+    deep = rows.features(images, tmp_path / "features", observed("features", layers=["relu4_1"]), network)
+    seen = network(to_tensor(np.asarray(pictures.noise(128, 128)))[None])["relu4_1"]
+    spread = {}
+    for share in (0.0, 0.5):
+        mine = row(observation="vgg11/relu4_1", linear=False, mosaic=share)
+        learner = DecoderLearner(mine, rows.stored(mine, deep / "relu4_1", images))
+        spread[share] = float(learner.decoder.whitenings[0](seen)[..., 4:-4, 4:-4].square().mean())
+    assert spread[0.0] > 10, "of tiles alone, whose features are all border, it is 1"
+    assert spread[0.5] < 5
+    curves = np.genfromtxt(
+        rows.trained(mine, deep / "relu4_1", images, tmp_path) / "curves.csv", delimiter=",", names=True
+    )
+    assert curves["train_mse"][-1] < curves["train_mse"][0]
+
+
 @pytest.mark.parametrize("arch", ["light", "upconv"])
 def test_training_beats_one_colour_and_gives_the_same_bytes_twice(
     arch: str, folder: Path, images: Path, tmp_path: Path
@@ -73,7 +101,7 @@ def test_training_beats_one_colour_and_gives_the_same_bytes_twice(
 def test_training_without_stored_features_comes_to_the_same(
     perceptual: float, folder: Path, images: Path, tmp_path: Path
 ) -> None:
-    mine = row(loss={"pixel": 1.0, "perceptual": perceptual, "total_variation": 0.0})
+    mine = row(loss={"pixel": 0.0, "log_mse": 1.0, "perceptual": perceptual, "total_variation": 0.0})
     alone = rows.features(images, tmp_path / "features", observed("features", store=False))
     found, curves = [], []
     for name, features in (("stored", folder), ("alone", alone)):
@@ -103,7 +131,7 @@ def test_the_card_says_what_is_needed_to_use_the_model(folder: Path, images: Pat
 
 
 def test_skips_and_extra_losses_train(folder: Path, images: Path, tmp_path: Path) -> None:
-    loss = {"pixel": 1.0, "perceptual": 0.1, "total_variation": 0.01}
+    loss = {"pixel": 1.0, "log_mse": 0.0, "perceptual": 0.1, "total_variation": 0.01}
     mine = row(observation="vgg11", layers=["relu1_1", "relu2_1"], loss=loss)
     curves = np.genfromtxt(trained(mine, folder, images, tmp_path) / "curves.csv", delimiter=",", names=True)
     for name in ("train_mse", "train_perceptual"):

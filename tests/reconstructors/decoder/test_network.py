@@ -1,17 +1,18 @@
-"""The networks: sizes, architectures, whitening."""
+"""The networks: sizes, architectures, whitening, the linear answer."""
 
 import pytest
 import rows
 import torch
 
-from afterimage.reconstructors.decoder.network import Decoder, Tap, Whitening
+from afterimage.reconstructors.decoder.network import Decoder, Linear, Tap, Whitening
 
 
 @pytest.mark.parametrize("arch", ["light", "upconv"])
+@pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("layers", [["relu2_1"], ["relu1_1", "relu2_1"], ["relu2_1", "relu1_1"]])
-def test_shapes_for_any_taps_and_any_image_size(arch: str, layers: list[str]) -> None:
+def test_shapes_for_any_taps_and_any_image_size(arch: str, linear: bool, layers: list[str]) -> None:
     shapes = {"relu1_1": (64, 32, 32), "relu2_1": (128, 16, 16)}
-    network = Decoder(arch, 8, [Tap(layer, shapes[layer]) for layer in layers], 32).eval()
+    network = Decoder(arch, 8, [Tap(layer, shapes[layer]) for layer in layers], 32, linear).eval()
     for size in ((32, 32), (45, 71)):
         found = rows.encoder()(torch.rand(2, 3, *size))
         image = network([found[layer] for layer in layers], size)
@@ -21,7 +22,7 @@ def test_shapes_for_any_taps_and_any_image_size(arch: str, layers: list[str]) ->
 
 def test_the_architectures_are_those_of_their_sources() -> None:
     kinds = {
-        arch: [type(module).__name__ for module in Decoder(arch, 8, [Tap("x", (64, 8, 8))], 32).ups.modules()]
+        arch: [type(module).__name__ for module in Decoder(arch, 8, [Tap("x", (64, 8, 8))], 32, False).ups.modules()]
         for arch in ("light", "upconv")
     }
     assert kinds["light"].count("ConvTranspose2d") == kinds["light"].count("BatchNorm2d") == 2
@@ -39,3 +40,30 @@ def test_whitening_makes_channels_uncorrelated() -> None:
     white = whitening(values).movedim(1, -1).reshape(-1, 5)
     torch.testing.assert_close(torch.cov(white.T), torch.eye(5), atol=1e-3, rtol=0)
     torch.testing.assert_close(white.mean(0), torch.zeros(5), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [4, 200])
+def test_the_linear_answer_of_linear_features_is_the_image(channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(24, 3, 16, 16, generator=generator)
+    if channels == 4:  # too few for the square, unless the neighbours tell the rest: here what is left is the mean
+        features, expected = torch.randn(24, 4, 8, 8, generator=generator), images.mean()
+    else:
+        squares = torch.nn.functional.pixel_unshuffle(images, 2)
+        features = torch.einsum("ij,njhw->nihw", torch.randn(channels, 12, generator=generator), squares) + 1
+        expected = images
+    whitening, linear = Whitening(channels), Linear(channels, 2)
+    whitening.fit(iter([features]))
+    linear.fit(((whitening(some), those) for some, those in zip(features.split(6), images.split(6), strict=True)), 1)
+    assert linear.kernel == (3 if channels == 4 else 1)
+    off = (linear(whitening(features)) - expected).abs().mean()
+    assert float(off) < (0.1 if channels == 4 else 0.01)
+
+
+def test_a_decoder_begins_with_the_linear_answer_and_stays_within_an_image() -> None:
+    network = Decoder("upconv", 8, [Tap("x", (6, 8, 8))], 16, True)
+    assert network.linear is not None
+    network.linear.bias.fill_(1.5)
+    features = [torch.rand(2, 6, 8, 8)]
+    torch.testing.assert_close(network(features, (16, 16)), torch.full((2, 3, 16, 16), 1.5))
+    torch.testing.assert_close(network.eval()(features, (16, 16)), torch.ones(2, 3, 16, 16))

@@ -36,7 +36,9 @@ class Decoders(Kind):
 
     def load(self, model: Model) -> Mapping[str, Decoding]:
         settings = model.settings
-        network = Decoder(settings["arch"], settings["width"], taps(model.given), model.card["size"])
+        network = Decoder(
+            settings["arch"], settings["width"], taps(model.given), model.card["size"], settings["linear"]
+        )
         model.fill(network)
         return {"": Decoding(network.to(memory_format=torch.channels_last), model.device)}
 

@@ -3,6 +3,7 @@
 `light` is a stack of transposed convolutions with batch norm and ReLU; `upconv` is the up-convolution network of
 Dosovitskiy and Brox, "Inverting Visual Representations with Convolutional Networks" (CVPR 2016), section 3. Both
 take several layers at once: the coarsest starts, and each finer one joins where the picture has grown to its size.
+Either can stand on a linear answer, which is fitted before training, and learn only what that leaves.
 """
 
 import math
@@ -18,6 +19,12 @@ from afterimage.core.compute import sqrt
 EIGENVALUE_FLOOR = 1e-5
 """Of the largest: what varies less than this drowns in the rounding of float16 features."""
 WIDEST = 128
+RIDGE = 1e-3
+"""What keeps the linear answer small, as a share of the variance of whitened features, which is 1."""
+MOST_NUMBERS = 1200
+"""Numbers around a position that the linear answer reads: more take longer to fit than training takes."""
+FITTED_POSITIONS = 1 << 17
+"""From which the linear answer is taken."""
 
 
 class Tap(NamedTuple):
@@ -68,15 +75,60 @@ class Whitening(nn.Module):
         return F.conv2d(features.float() - self.mean, self.matrix)
 
 
+class Linear(nn.Module):
+    """The linear answer: from the whitened features around a position to the square of pixels that it stands for, as
+    least squares have it (ridge regression). What a decoder is worth beyond that is what it learns.
+
+    Args:
+        channels: of the features.
+        scale: side of a position's square in px.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, channels: int, scale: int):
+        super().__init__()
+        self.scale, self.kernel = scale, 3 if 9 * channels <= MOST_NUMBERS else 1
+        self.register_buffer("weight", torch.zeros(3 * scale**2, channels, self.kernel, self.kernel))
+        self.register_buffer("bias", torch.zeros(3 * scale**2))
+
+    def fit(self, batches: Iterator[tuple[Tensor, Tensor]], every: int) -> None:
+        """Take the answer from batches of whitened features `[N, C, h, w]` and images `[N, 3, H, W]`.
+
+        Args:
+            every: of so many positions one is taken.
+        """
+        inside, outside = self.weight[0].numel() + 1, len(self.bias)
+        products = torch.zeros(inside, inside, dtype=torch.float64)
+        answers = torch.zeros(inside, outside, dtype=torch.float64)
+        for features, image in batches:
+            sides = [self.scale * side for side in features.shape[-2:]]
+            squares = F.pixel_unshuffle(resized(image, (sides[0], sides[1])), self.scale)
+            around = _rows(F.unfold(features, self.kernel, padding=self.kernel // 2))[::every]
+            around = torch.cat([around, torch.ones(len(around), 1)], dim=1)
+            products += (around.T @ around).double()
+            answers += (around.T @ _rows(squares.flatten(2))[::every]).double()
+        penalty = torch.full((inside,), RIDGE * float(products[-1, -1]), dtype=torch.float64)
+        penalty[-1] = 0.0
+        found = torch.linalg.solve(products + torch.diag(penalty), answers).float()
+        self.weight.copy_(found[:-1].T.reshape(self.weight.shape))
+        self.bias.copy_(found[-1])
+
+    def forward(self, white: Tensor) -> Tensor:
+        return F.pixel_shuffle(F.conv2d(white, self.weight, self.bias, padding=self.kernel // 2), self.scale)
+
+
 class Decoder(nn.Module):
     """From features to images in [0, 1].
 
     Args:
         taps: the layers and the shapes `(C, h, w)` of their features for training images.
         size: side of a training image in px.
+        linear: whether it stands on the linear answer of the finest layer; else a sigmoid ends it.
     """
 
-    def __init__(self, arch: str, width: int, taps: Sequence[Tap], size: int):
+    def __init__(self, arch: str, width: int, taps: Sequence[Tap], size: int, linear: bool):
         super().__init__()
         self.order = sorted(range(len(taps)), key=lambda place: taps[place].shape[1])  # coarsest first
         self.whitenings = nn.ModuleList(Whitening(tap.shape[0]) for tap in taps)
@@ -105,10 +157,17 @@ class Decoder(nn.Module):
                 carried = channels(level - 1)
         self.last = nn.Conv2d(carried, 3, 3, padding=1)
         self.start = start
+        self.linear: Linear | None = None
+        if linear:
+            finest = self.order[-1]
+            self.linear = Linear(taps[finest].shape[0], 2 ** levels[finest])
+            nn.init.zeros_(self.last.weight)  # nothing to add to the linear answer, at first
+            nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Images `[N, 3, H, W]` of `size` (H, W) from features `[N, C, h, w]` in the order of the taps."""
         x: Tensor | None = None
+        white: Tensor | None = None
         for level in range(self.start, -1, -1):
             for place in self.joins[level]:
                 white = self.whitenings[place](features[place]).contiguous(memory_format=torch.channels_last)
@@ -120,10 +179,25 @@ class Decoder(nn.Module):
             if str(level) in self.ups:
                 x = self.ups[str(level)](x)
         assert x is not None
-        image = self.last(x)
-        if image.shape[-2:] != size:
-            image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
-        return torch.sigmoid(image.float())
+        assert white is not None
+        image = resized(self.last(x), size).float()
+        if self.linear is None:
+            return torch.sigmoid(image)
+        image = image + resized(self.linear(white), size).float()
+        # Beyond black and white nothing would pull a pixel back while it trains
+        return image if self.training else image.clamp(0, 1)
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images at a size (H, W)."""
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+
+
+def _rows(values: Tensor) -> Tensor:
+    """Vectors `[N, C, positions]` as rows `[N * positions, C]`."""
+    return values.transpose(1, 2).flatten(0, 1)
 
 
 def _light_grow(inside: int, outside: int) -> nn.Module:

@@ -14,6 +14,9 @@ class LossRow(Row):
 
     pixel: float = Field(ge=0)
     """Mean squared error of the image."""
+    log_mse: float = Field(ge=0)
+    """The mean of the logarithms of each image's mean squared error: gains on easy and on hard images count alike, as
+    they do in PSNR."""
     perceptual: float = Field(ge=0)
     """Mean squared error of the encoder's own features of the image, relative to their mean square."""
     total_variation: float = Field(ge=0)
@@ -28,6 +31,12 @@ class DecoderRow(ReconstructorRow):
     arch: Literal["light", "upconv"]
     width: int = Field(gt=0)
     """Channels at the image's size; each halving of the size doubles them, up to 128."""
+    linear: bool
+    """Whether the network adds to the linear answer, which is fitted before it trains; else it begins from nothing."""
+    mosaic: float = Field(ge=0, le=1)
+    """The share of batches that are put together to images of twice the side, four to one, whose features are computed.
+    A deep layer of a tile is all border: the zeros around an image reach each of its positions. The middle of a larger
+    image has other statistics, which a network that never saw them turns into garbage."""
     loss: LossRow
     training: TrainingRow
 
