@@ -5,12 +5,11 @@ from afterimage.core import layout, params, stage
 
 def main(encoder: str) -> None:
     from afterimage.core import weights
-    from afterimage.observations.features.encoders import EncoderRow, trunk
+    from afterimage.observations.features.encoders import EncoderRow, described, trunk
 
     row = params.row(stage.PARAMS, "encoders", encoder, EncoderRow)
     state = trunk(row.arch, row.weights, row.seed, row.sha256)
-    origin = weights.describe(row.weights, row.seed, row.sha256)
-    weights.save(layout.weights(encoder), state, {"arch": row.arch, "origin": origin})
+    weights.save(layout.weights(encoder), state, described(row))
 
 
 if __name__ == "__main__":

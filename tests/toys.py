@@ -25,6 +25,7 @@ class Encoder(torch.nn.Module):
     """Its one layer halves an image."""
 
     arch = "toy"
+    patch = 1
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         if min(images.shape[-2:]) < 2:

@@ -9,7 +9,8 @@ A kind's package has an `Observation` of its own, which is what a reconstructor 
 - `row`, with `Row`, the class of its rows in the section `observations`;
 - `writing`, with `write(row, name, shards_dir, out_dir)`, which draws, stores and gates what is left of the
   images of a data set;
-- `store`, with `Stored(folder, shards_dir, settings)`, which reads that for a row of reconstructors.
+- `store`, with `Stored(folder, shards_dir, settings)`, which reads that for a row of reconstructors; where parts go by
+  several names, it has `located(folder)` too, the folder that is meant.
 
 What is measured of a kind is in `evaluation`, how an image that a user hands over becomes one in `apply`, how it is
 shown in `report`, each in a module of the kind's name.
@@ -115,6 +116,12 @@ def module(kind: str, name: str) -> ModuleType:
     if kind not in KINDS:
         raise ParamsError(f"there is no kind of observation `{kind}`; there are {', '.join(KINDS)}")
     return importlib.import_module(f"{__name__}.{kind}.{name}")
+
+
+def located(kind: str, folder: Path) -> Path:
+    """The folder of an observation or of a part of it, which may go by another of its names."""
+    found = getattr(module(kind, "store"), "located", None)
+    return found(folder) if found else folder
 
 
 def row_of(observation: str) -> str:

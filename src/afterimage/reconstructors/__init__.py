@@ -183,7 +183,7 @@ def load(
         typed = params.typed(where, {**typed.model_dump(), **changes}, kind.Row)
     if device == "auto":  # the row may say where it searches
         chosen = devices.choose(getattr(typed, "device", device))
-    folder = project / layout.observation(typed.observation)
+    folder = observations.located(typed.observes, project / layout.observation(typed.observation))
     parts = sorted(path.parent for path in folder.rglob("index.json")) or [folder]
     card = models.card(name, typed, [shards.load_index(part) for part in parts])
     return Loaded(typed, card, folder, kind.load(models.Model(folder, card, project, chosen, state)))

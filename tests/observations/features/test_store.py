@@ -11,7 +11,7 @@ from rows import LAYERS, observed
 from torch.utils.data import DataLoader
 
 from afterimage.core import shards
-from afterimage.core.errors import ParamsError, ShardError
+from afterimage.core.errors import LayerError, ParamsError, ShardError
 from afterimage.core.images import decode
 from afterimage.observations.features import Features, store
 
@@ -115,8 +115,20 @@ def test_one_layer_or_several_of_an_encoder(folder: Path, images: Path) -> None:
         store.Stored(folder, images, {})
     with pytest.raises(ParamsError, match=r"holds relu1_1, but the row has layers: \['relu2_1'\]"):
         store.Stored(folder / "relu1_1", images, {"layers": ["relu2_1"]})
-    with pytest.raises(ShardError, match=r"relu9_9/index\.json: there is no such index"):
+    with pytest.raises(LayerError, match="vgg11 has no layer `relu9_9`; it has conv1_1, relu1_1"):
         store.Stored(folder, images, {"layers": ["relu9_9"]})
+    with pytest.raises(ShardError, match=r"relu3_1/index\.json: there is no such index"):
+        store.Stored(folder, images, {"layers": ["relu3_1"]})
+
+
+def test_a_layer_goes_by_any_of_its_names(folder: Path, images: Path) -> None:
+    single = store.Stored(folder / "block2_conv1", images, {"layers": ["features.4"]})
+    assert single.folders == [folder / "relu2_1"] and single.layers == ["relu2_1"]
+    both = store.Stored(folder, images, {"layers": ["features.1", "block2_conv1"]})
+    assert both.layers == LAYERS
+    with pytest.raises(ParamsError, match=r"holds relu2_1, but the row has layers: \['block1_conv1'\]"):
+        store.Stored(folder / "relu2_1", images, {"layers": ["block1_conv1"]})
+    assert store.located(folder.parent / "gone") == folder.parent / "gone"
 
 
 def test_rows_that_contradict_themselves() -> None:

@@ -10,10 +10,11 @@ import pictures
 import pytest
 import rows
 import torch
+from toys import call
 
 from afterimage import reconstructors
 from afterimage.core import layout, outputs, shards
-from afterimage.core.errors import DeviceError, ParamsError, ShardError, WeightsError
+from afterimage.core.errors import DeviceError, LayerError, ParamsError, ShardError, WeightsError
 from afterimage.core.images import to_uint8
 from afterimage.observations import Given
 from afterimage.reconstructors.inversion import KIND, checkpoint, searching
@@ -94,6 +95,25 @@ def test_the_decoder_s_answer_is_that_of_its_row(root: Path) -> None:
     (decode,) = reconstructors.load(root, "decoder", "cpu").reconstructors.values()
     wanted = decode(batch.observation).images
     torch.testing.assert_close(loaded(root)["decoder"](batch.observation).images, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_layer_goes_by_another_of_its_names(root: Path, tmp_path: Path) -> None:
+    """A search of `block1_conv1` starts from the decoder of `relu1_1`: they are the same."""
+    batch = given(root)
+    wanted = loaded(root)["hybrid"](batch.observation).images
+    data = json.loads((root / "params.yaml").read_text())
+    data["searches"]["alias"] = {**rows.SEARCH, "observation": "vgg11/block1_conv1"}
+    data["searches"]["none"] = {**rows.SEARCH, "observation": "vgg11/relu9_9"}
+    (root / "params.yaml").write_text(json.dumps(data))
+    found = reconstructors.load(root, "alias", "cpu")
+    assert found.card["given"][0]["layer"] == LAYER
+    assert torch.equal(found.reconstructors["hybrid"](batch.observation).images, wanted)
+    np.save(tmp_path / "features.npy", batch.observation.layers[0].float().numpy())  # type: ignore[attr-defined]
+    words = ("alias", tmp_path / "features.npy", "-o", tmp_path / "found.png", "--steps", "2", "--project", root)
+    code, said, _ = call("invert", *words)
+    assert (code, said.count("feature error")) == (0, 3)
+    with pytest.raises(LayerError, match="vgg11 has no layer `relu9_9`; it has conv1_1, relu1_1"):
+        reconstructors.load(root, "none", "cpu")
 
 
 class KilledError(Exception):

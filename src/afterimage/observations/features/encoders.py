@@ -1,9 +1,11 @@
-"""Encoders: torchvision networks, cut off after the deepest layer that is asked for.
+"""Encoders: networks of torchvision or timm, cut off after the deepest layer that is asked for.
 
-Layers go by torchvision's node names (`features.15`, `layer2.1.relu_2`) or by the names of the literature:
+Layers of torchvision's go by its node names (`features.15`, `layer2.1.relu_2`) or by the names of the literature:
 
 - VGG: `relu3_3`, `conv3_3` (before its ReLU), `pool3`, and Keras' `block3_conv3`, which means the layer after its ReLU;
 - ResNet: `layer2`, and Keras' `conv3_block4_out`.
+
+Those of timm's are in `timm_networks`.
 """
 
 import re
@@ -18,8 +20,9 @@ from torch import Tensor, fx, nn
 from afterimage.core import weights
 from afterimage.core.errors import LayerError, WeightsError
 from afterimage.core.params import Row
+from afterimage.core.parsing import parsing
 from afterimage.core.weights import IMAGENET_MEAN, IMAGENET_STD
-from afterimage.observations.features import graphs
+from afterimage.observations.features import graphs, timm_networks
 
 CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
 """Where torchvision's networks keep what comes after their features."""
@@ -29,22 +32,29 @@ class EncoderRow(Row):
     """A row of `encoders`: a network and its weights."""
 
     arch: str
-    """A name that `torchvision.models.get_model` knows."""
+    """A name that `torchvision.models.get_model` knows, or `timm/` and one that `timm.create_model` knows."""
     weights: str
-    """`random`, torchvision's by their name such as `IMAGENET1K_V1`, or a file (which needs `sha256`)."""
+    """`random`, torchvision's or timm's by their name such as `IMAGENET1K_V1` or `lvd142m`, or a file."""
     sha256: str | None
+    """Of the file, and of what timm's name stands for on the hub, where files change: while it is null, the stage
+    `weights` ends with the hash that it found."""
     seed: int
     """Of the random weights."""
 
     @model_validator(mode="after")
     def _file_has_hash(self) -> Self:
-        named = self.weights == "random" or weights.PUBLISHED.fullmatch(self.weights) is not None
+        timm = timm_networks.holds(self.arch)
+        if timm and self.weights != "random" and timm_networks.TAG.fullmatch(self.weights):
+            return self
+        published = not timm and weights.PUBLISHED.fullmatch(self.weights) is not None
+        named = self.weights == "random" or published
         if named and self.sha256 is not None:
             raise ValueError(f"sha256 goes with weights from a file, and {self.weights} are none")
         if not named and self.sha256 is None:
+            names = "timm's such as lvd142m" if timm else "torchvision's such as IMAGENET1K_V1"
             raise ValueError(
-                f"weights {self.weights!r} are neither `random` nor a name of torchvision's such as IMAGENET1K_V1, so "
-                "they are a file and need its sha256"
+                f"weights {self.weights!r} are neither `random` nor a name of {names}, so they are a file and need its "
+                "sha256"
             )
         return self
 
@@ -53,12 +63,17 @@ class Encoder(nn.Module):
     """A network that maps images to the features of its layers.
 
     Args:
-        arch: a name that `torchvision.models.get_model` knows.
-        layers: names of layers, in either form.
+        arch: as in `EncoderRow`.
+        layers: names of layers, in any form.
         graph: what `graphs.described` says of the network; it is built from that, without torchvision.
 
+    Attributes:
+        nodes: by layer, what the network itself calls it.
+        normalisation: `mean` and `std` of timm's networks, which belong to the weights; others take ImageNet's.
+        patch: side in px of a transformer's patches; 1: the network has none.
+
     Raises:
-        LayerError: torchvision has no such network, or the network no such layer.
+        LayerError: there is no such network, or the network has no such layer.
     """
 
     mean: Tensor
@@ -68,15 +83,26 @@ class Encoder(nn.Module):
         super().__init__()
         self.arch = arch
         self.uncut: frozenset[str] = frozenset()
-        if graph is None:
-            self.body = self._traced(arch, layers)
+        self.normalisation: dict[str, list[float]] = {}
+        self.body: nn.Module
+        self.reading: timm_networks.Reading | None = None
+        self.patch = 1
+        if timm_networks.holds(arch):
+            self.body, self.reading, self.uncut = timm_networks.cut(arch, layers)
+            self.nodes = {layer: layer for layer in layers}
+            self.patch = self.reading.patch
+            self.normalisation = timm_networks.normalisation(arch, "random")
+        elif graph is None:
+            self.body = self._traced(arch, layers).to_empty(device="cpu")
         else:
             with torch.device("meta"):
                 self.body = graphs.built(graph, layers)
+            self.body.to_empty(device="cpu")
             self.nodes = {layer: graph["layers"][layer] for layer in layers}
-        self.body.to_empty(device="cpu").to(memory_format=torch.channels_last)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.body.to(memory_format=torch.channels_last)
+        for name, default in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            values = torch.tensor(self.normalisation.get(name, default))
+            self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def _traced(self, arch: str, layers: list[str]) -> fx.GraphModule:
@@ -93,30 +119,42 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1]."""
-        normalised = (images - self.mean) / self.std
-        return self.body(normalised.contiguous(memory_format=torch.channels_last))
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.reading(self.body, normalised) if self.reading else self.body(normalised)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Take the weights from a file that the pipeline keeps, and return what it says about itself.
+        """Take the weights and their normalisation from a file that the pipeline keeps; returns what it says of itself.
 
         Raises:
             WeightsError: the file is missing, damaged, or of another network.
         """
         about, state = weights.load(path)
         weights.fit(self.body, state, str(path), optional=self.uncut)
+        with parsing(WeightsError, f"{path}: says nothing of how its images are normalised"):
+            for name in self.normalisation:
+                self.normalisation[name] = about[name]
+                setattr(self, name, torch.tensor(about[name], dtype=torch.float32).view(1, 3, 1, 1))
         return about
 
 
+def described(row: EncoderRow) -> dict[str, Any]:
+    """What the weights of a row say of themselves: `arch`, `origin`, and of timm's how images are normalised."""
+    about = {"arch": row.arch, "origin": weights.describe(row.weights, row.seed, row.sha256)}
+    return {**about, **timm_networks.normalisation(row.arch, row.weights)} if timm_networks.holds(row.arch) else about
+
+
 def trunk(arch: str, source: str, seed: int, sha256: str | None) -> weights.State:
-    """The weights of a network without its classifier: `random`, torchvision's by name, or a file's.
+    """The weights of a network without its classifier: `random`, torchvision's or timm's by name, or a file's.
 
     Which layers are looked at makes no difference, so adding a layer to a row leaves the weights as they were.
-    `random` is torchvision's own initialisation, seeded.
+    `random` is torchvision's or timm's own initialisation, seeded.
 
     Raises:
-        LayerError: torchvision has no such network.
+        LayerError: there is no such network.
         WeightsError: the weights cannot be had, or do not fit.
     """
+    if timm_networks.holds(arch):
+        return timm_networks.trunk(arch, source, seed, sha256)
     if source == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -138,6 +176,19 @@ def trunk(arch: str, source: str, seed: int, sha256: str | None) -> weights.Stat
             del module
     weights.check(network, state, source, optional=keys)
     return {key: value for key, value in state.items() if key not in keys}
+
+
+def node(arch: str, layer: str) -> str:
+    """What a network itself calls a layer, which may have several names.
+
+    Raises:
+        LayerError: there is no such network, or the network has no such layer.
+    """
+    if timm_networks.holds(arch):
+        return layer
+    with torch.device("meta"):
+        network = _network(arch)
+    return resolve(network, arch, [layer])[layer]
 
 
 def resolve(network: nn.Module, arch: str, layers: list[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 torchvision builds a network and finds its layers, but importing it takes longer than most uses of an encoder. So a
 store of features keeps the traced graph of its encoder as JSON: the modules by class and options, and the nodes between
 them. Only what is listed here is ever built, so the file holds no code. A network that takes more than this is left to
-torchvision.
+torchvision, and timm's are left to timm.
 """
 
 import operator
@@ -30,12 +30,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"add": operator.add, "mul": operator
 Described = dict[str, Any]
 
 
-def described(network: fx.GraphModule, layer: str) -> Described | None:
+def described(network: nn.Module, layer: str) -> Described | None:
     """A traced network up to a layer, and the other layers on the way, as JSON takes it; None if it takes too much.
 
     Args:
-        network: as `create_feature_extractor` makes it: its answer is a mapping from layers to features.
+        network: as `create_feature_extractor` makes it: its answer is a mapping from layers to features. Any other
+            network is left to the library that has it.
     """
+    if not isinstance(network, fx.GraphModule):
+        return None
     answer = next(node for node in network.graph.nodes if node.op == "output").args[0]
     needed = _before(answer[layer])
     nodes, modules = [], {}

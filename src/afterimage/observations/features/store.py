@@ -14,7 +14,7 @@ from afterimage.core import images, outputs, shards, weights
 from afterimage.core.arrays import SCALE, from_npy, restored
 from afterimage.core.errors import ParamsError, ShardError, WeightsError
 from afterimage.observations import Given
-from afterimage.observations.features import Features
+from afterimage.observations.features import Features, encoders
 from afterimage.observations.features.encoders import Encoder
 
 BATCH = 32
@@ -37,14 +37,15 @@ class Stored:
 
     def __init__(self, folder: Path, shards_dir: Path, settings: Mapping[str, Any]):
         layers: Sequence[str] | None = settings.get("layers")
+        folder = located(folder)
         single = (folder / "index.json").is_file()
         if not single and not layers:
             raise ParamsError(f"{folder}: expected the folder of a layer, or `layers` of it in the row")
-        self.folders = [folder] if single else [folder / layer for layer in layers or ()]
+        self.folders = [folder] if single else [located(folder / layer) for layer in layers or ()]
         self.shards_dir = shards_dir
         self.indices = [shards.load_index(each) for each in self.folders]
         self.layers = [str(index["layer"]) for index in self.indices]
-        if layers and self.layers != list(layers):
+        if single and layers and self.folders != [located(folder.parent / layer) for layer in layers]:
             raise ParamsError(f"{folder}: holds {', '.join(self.layers)}, but the row has layers: {list(layers)}")
         self.index = self.indices[0]
         self.size: int = self.index["size"]
@@ -83,6 +84,22 @@ class Stored:
             names = [pairs.keys[place] for place in places]
             observation = Features(names, (self.size, self.size), pairs.features(places))
             yield Given(names, observation, pairs.pixels(places))
+
+
+def located(folder: Path) -> Path:
+    """The folder of a layer, which may go by another of its names: a folder has the name in the row of observations.
+
+    Raises:
+        LayerError: the network has no layer of this name.
+    """
+    if folder.exists():
+        return folder
+    beside = {path.parent: shards.load_index(path.parent) for path in sorted(folder.parent.glob("*/index.json"))}
+    layers = {index["node"]: each for each, index in beside.items() if "node" in index}
+    if not layers:
+        return folder
+    arch = next(index["arch"] for index in beside.values() if "node" in index)
+    return layers.get(encoders.node(arch, folder.name), folder)
 
 
 def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:

@@ -41,7 +41,8 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
     path = Path(row.path)
     encoder = Encoder(weights.read_about(path)["arch"], row.layers)
     origin = encoder.load(path)["origin"]
-    about = {"arch": encoder.arch, "weights": outputs.sha256(path), "weights_origin": origin}
+    hashed = {"weights": outputs.sha256(path), "weights_origin": origin}
+    about = {"arch": encoder.arch, **hashed, **encoder.normalisation}
     with outputs.folder(out_dir) as folder:
         extract(encoder, row, name, about, shards_dir, folder)
         gates = [checks.check_features(row.encoder, layer, folder / layer, shards_dir) for layer in row.layers]
@@ -95,7 +96,8 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
         cut = Encoder(encoder.arch, [layer]).body.state_dict()
         state = {key: value for key, value in encoder.body.state_dict().items() if key in cut}
         origin, graph = about.get("weights_origin", ""), graphs.described(encoder.body, layer)
-        weights.save(folder / layer / ENCODER, state, {"arch": encoder.arch, "origin": origin, "graph": graph})
+        own = {"arch": encoder.arch, "origin": origin, "graph": graph, **encoder.normalisation}
+        weights.save(folder / layer / ENCODER, state, own)
 
 
 def _shapes(encoder: Encoder, size: int, device: torch.device) -> dict[str, list[int]]:

@@ -44,9 +44,10 @@ class Start(Reconstructor):
         found = reconstructors.load(model.project, row.decoder, model.device.type)  # type: ignore[arg-type]
         self.folder = found.folder
         where = f"{model.card['row']}.decoder: {row.decoder!r}"
-        if found.row.observation != row.observation:
+        theirs, ours = found.card["given"], model.given
+        if any(theirs[0][key] != ours[0][key] for key in ("observation", "layer")):
             raise ParamsError(f"{where} decodes {found.row.observation}, expected {row.observation}")
-        if found.card["given"][0]["weights"] != model.given[0]["weights"]:
+        if theirs[0]["weights"] != ours[0]["weights"]:
             raise ShardError(f"{where} was trained on features from other weights; run dvc repro")
         self.decode = next(iter(found.reconstructors.values()))
         self.layer, self.row, self.encoder = model.given[0]["layer"], row, encoder
