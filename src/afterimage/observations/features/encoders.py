@@ -7,7 +7,7 @@ Layers go by torchvision's node names (`features.15`, `layer2.1.relu_2`) or by t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from afterimage.core import weights
 from afterimage.core.errors import LayerError, WeightsError
 from afterimage.core.params import Row
 from afterimage.core.weights import IMAGENET_MEAN, IMAGENET_STD
-from afterimage.observations.features import graphs
+from afterimage.observations.features import defences, graphs
 
 CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
 """Where torchvision's networks keep what comes after their features."""
@@ -56,6 +56,7 @@ class Encoder(nn.Module):
         arch: a name that `torchvision.models.get_model` knows.
         layers: names of layers, in either form.
         graph: what `graphs.described` says of the network; it is built from that, without torchvision.
+        defence: what is done to the features of each layer before they are answered.
 
     Raises:
         LayerError: torchvision has no such network, or the network no such layer.
@@ -64,9 +65,15 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str, layers: list[str], graph: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        arch: str,
+        layers: list[str],
+        graph: Mapping[str, Any] | None = None,
+        defence: Sequence[defences.Step] = (),
+    ):
         super().__init__()
-        self.arch = arch
+        self.arch, self.defence = arch, defence
         self.uncut: frozenset[str] = frozenset()
         if graph is None:
             self.body = self._traced(arch, layers)
@@ -91,10 +98,15 @@ class Encoder(nn.Module):
                 module.inplace = False  # or a tap before it would see its output
         return create_feature_extractor(network, {node: layer for layer, node in self.nodes.items()})
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1]."""
+    def forward(self, images: Tensor, keys: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1].
+
+        Args:
+            keys: a name an image, from which a defence draws its noise; None: there is no noise on them.
+        """
         normalised = (images - self.mean) / self.std
-        return self.body(normalised.contiguous(memory_format=torch.channels_last))
+        features = self.body(normalised.contiguous(memory_format=torch.channels_last))
+        return {layer: defences.defended(each, self.defence, layer, keys) for layer, each in features.items()}
 
     def load(self, path: Path) -> dict[str, Any]:
         """Take the weights from a file that the pipeline keeps, and return what it says about itself.

@@ -14,7 +14,7 @@ from afterimage.core import images, outputs, shards, weights
 from afterimage.core.arrays import SCALE, from_npy, restored
 from afterimage.core.errors import ParamsError, ShardError, WeightsError
 from afterimage.observations import Given
-from afterimage.observations.features import Features
+from afterimage.observations.features import Features, defences
 from afterimage.observations.features.encoders import Encoder
 
 BATCH = 32
@@ -71,8 +71,8 @@ class Stored:
 
     def test_hash(self, case: str) -> str:
         # Of what they are features of, not of their tars: the last bits of a float may be another machine's
-        about = ("arch", "weights", "layer", "dtype")
-        return outputs.digest([{key: index[key] for key in about} for index in self.indices])
+        about = ("arch", "weights", "layer", "dtype", "defence")
+        return outputs.digest([{key: index[key] for key in about if key in index} for index in self.indices])
 
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         pairs = self.pairs(case)
@@ -97,8 +97,9 @@ def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:
 def _encoder(indices: Sequence[Mapping[str, Any]], path: Path) -> Encoder:
     about = weights.read_about(path)
     try:
-        found = Encoder(indices[0]["arch"], [index["layer"] for index in indices], about.get("graph"))
-    except (KeyError, TypeError, AttributeError) as error:
+        layers = [index["layer"] for index in indices]
+        found = Encoder(indices[0]["arch"], layers, about.get("graph"), defences.read(indices[0].get("defence")))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WeightsError(f"{path}: describes no encoder with these layers: {error}") from None
     found.load(path)
     return found
@@ -184,17 +185,22 @@ class FeaturePairs:
             return [self.layer(place, positions) for place in range(len(self.layers))]
         device = next(self.encoder.buffers()).device
         batches = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
-        computed = [self._computed(images.to_tensor(self.pixels(batch)).to(device)) for batch in batches]
+        computed = [
+            self._computed(images.to_tensor(self.pixels(batch)).to(device), self._named(batch)) for batch in batches
+        ]
         return [torch.cat(layer).cpu() for layer in zip(*computed, strict=True)]
 
     def observe(self, batch: Mapping[str, Any]) -> list[Tensor]:
         """The features of a training batch: those that it holds, or computed from its images where they are."""
-        return batch["features"] if self.encoder is None else self._computed(batch["images"])
+        return batch["features"] if self.encoder is None else self._computed(batch["images"], batch["keys"])
 
-    def _computed(self, pixels: Tensor) -> list[Tensor]:
+    def _named(self, positions: Sequence[int]) -> list[str]:
+        return [self.keys[position] for position in positions]
+
+    def _computed(self, pixels: Tensor, keys: Sequence[str]) -> list[Tensor]:
         assert self.encoder is not None
         with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-            features = self.encoder.to(pixels.device)(pixels)
+            features = self.encoder.to(pixels.device)(pixels, keys)
         return [fitting(index["layer"], features[index["layer"]], index["dtype"]) for index in self._indices]
 
     def pixels(self, positions: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -202,10 +208,11 @@ class FeaturePairs:
         return np.stack([np.asarray(images.decode(self.images.bytes(i))) for i in positions])
 
     def __getitems__(self, positions: list[tuple[int, int]]) -> dict[str, Any]:
-        """A training batch: `images` as float32 `[N, 3, H, W]` in [0, 1], and `features` where they are stored."""
+        """A training batch: `images` as float32 `[N, 3, H, W]` in [0, 1], and `features` where they are stored,
+        else the `keys` that a defence draws by."""
         places = [position for _, position in positions]
-        stored = {"features": self.features(places)} if self.encoder is None else {}
-        return {**stored, "images": images.to_tensor(self.pixels(places))}
+        given = {"features": self.features(places)} if self.encoder is None else {"keys": self._named(places)}
+        return {**given, "images": images.to_tensor(self.pixels(places))}
 
 
 def _array(table: shards.Table, position: int) -> npt.NDArray[Any]:

@@ -39,7 +39,7 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
         CheckError: features are not finite or do not match their images; nothing is left at `out_dir`.
     """
     path = Path(row.path)
-    encoder = Encoder(weights.read_about(path)["arch"], row.layers)
+    encoder = Encoder(weights.read_about(path)["arch"], row.layers, defence=row.defence or ())
     origin = encoder.load(path)["origin"]
     about = {"arch": encoder.arch, "weights": outputs.sha256(path), "weights_origin": origin}
     with outputs.folder(out_dir) as folder:
@@ -87,6 +87,7 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
             "shape": shapes[layer],
             "images": outputs.sha256(shards_dir / "index.json"),
             **({"error": errors[layer].described()} if layer in errors else {}),
+            **({"defence": [step.model_dump() for step in encoder.defence]} if encoder.defence else {}),
             **({} if row.store else {"stored": False}),
             **about,
         }
@@ -125,7 +126,7 @@ def _written(
                     writing: list[Future[None]] = []
                     for keys, pixels in batches:
                         with torch.inference_mode():
-                            features = encoder(images.to_tensor(pixels).to(device))
+                            features = encoder(images.to_tensor(pixels).to(device), keys)
                             kept = {layer: _kept(layer, values, row.dtype) for layer, values in features.items()}
                         if len(writing) >= AHEAD:
                             writing.pop(0).result()
