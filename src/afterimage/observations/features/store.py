@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +123,36 @@ def fitting(layer: str, values: Tensor, dtype: str) -> Tensor:
     return values.to(dtype=kind, memory_format=torch.contiguous_format)
 
 
+class Kept(NamedTuple):
+    """Features of a batch as they are stored: values `[N, C, h, w]`, and for 8 bits the scales `[N, 2, C]`."""
+
+    values: npt.NDArray[Any]
+    scales: npt.NDArray[np.float32] | None
+
+    def read(self) -> Tensor:
+        """The features that come back of them; float32 of 8 bits."""
+        if self.scales is None:
+            return torch.from_numpy(self.values)
+        pairs = zip(self.values, self.scales, strict=True)
+        return torch.from_numpy(np.stack([restored(codes, scale) for codes, scale in pairs]))
+
+
+def kept(layer: str, values: Tensor, dtype: str) -> Kept:
+    """Features `[N, C, h, w]` of a layer as a row with this `dtype` stores them.
+
+    Raises:
+        ShardError: as `fitting`.
+    """
+    if dtype != "uint8":
+        return Kept(fitting(layer, values, dtype).contiguous().cpu().numpy(), None)
+    values = fitting(layer, values, "float32")
+    low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
+    steps = (high - low) / 255
+    codes = ((values - low) / steps.clamp_min(torch.finfo(torch.float32).tiny)).round().byte()
+    scales = torch.stack([steps.flatten(1), low.flatten(1)], dim=1)
+    return Kept(codes.contiguous().cpu().numpy(), scales.cpu().numpy())
+
+
 class FeaturePairs:
     """The features of one or more layers with the images they came from, by position.
 
@@ -172,12 +202,10 @@ class FeaturePairs:
         """Features `[N, C, h, w]` of one layer, in the precision that is on disk; float32 for 8 bits."""
         if self.encoder is not None:
             return self.features(positions)[place]
-        values = [_array(self.layers[place], position) for position in positions]
+        values = np.stack([_array(self.layers[place], position) for position in positions])
         scales = self.scales[place]
-        if scales is not None:
-            pairs = zip(values, positions, strict=True)
-            values = [restored(codes, _array(scales, position)) for codes, position in pairs]
-        return torch.from_numpy(np.stack(values))
+        steps = None if scales is None else np.stack([_array(scales, position) for position in positions])
+        return Kept(values, steps).read()
 
     def features(self, positions: Sequence[int]) -> list[Tensor]:
         """The features of every layer."""

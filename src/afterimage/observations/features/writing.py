@@ -22,7 +22,7 @@ from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
 from afterimage.observations.features.encoders import Encoder
 from afterimage.observations.features.row import Row
-from afterimage.observations.features.store import ENCODER, fitting
+from afterimage.observations.features.store import ENCODER, Kept, kept
 from afterimage.validation import checks
 
 AHEAD = 2
@@ -127,36 +127,18 @@ def _written(
                     for keys, pixels in batches:
                         with torch.inference_mode():
                             features = encoder(images.to_tensor(pixels).to(device), keys)
-                            kept = {layer: _kept(layer, values, row.dtype) for layer, values in features.items()}
+                            rounded = {layer: kept(layer, values, row.dtype) for layer, values in features.items()}
                         if len(writing) >= AHEAD:
                             writing.pop(0).result()
-                        writing.append(pen.submit(_put, puts, keys, kept))
+                        writing.append(pen.submit(_put, puts, keys, rounded))
                         for layer, rounding in errors.items():
-                            rounding.add(features[layer], kept[layer])
+                            rounding.add(features[layer], rounded[layer])
                         bar.update(len(keys))
                     for rest in writing:
                         rest.result()
                 for layer, put in puts.items():
                     written[layer][split].append(put.described())
     return written
-
-
-class Kept(NamedTuple):
-    """Features of a batch as they are stored: values `[N, C, h, w]`, and for 8 bits the scales `[N, 2, C]`."""
-
-    values: npt.NDArray[Any]
-    scales: npt.NDArray[np.float32] | None
-
-
-def _kept(layer: str, values: Tensor, dtype: str) -> Kept:
-    if dtype != "uint8":
-        return Kept(fitting(layer, values, dtype).contiguous().cpu().numpy(), None)
-    values = fitting(layer, values, "float32")
-    low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
-    steps = (high - low) / 255
-    codes = ((values - low) / steps.clamp_min(torch.finfo(torch.float32).tiny)).round().byte()
-    scales = torch.stack([steps.flatten(1), low.flatten(1)], dim=1)
-    return Kept(codes.contiguous().cpu().numpy(), scales.cpu().numpy())
 
 
 class _Rounding:
