@@ -5,22 +5,22 @@ inversion attacks against collaborative inference", ACSAC 2019, call that the bl
 (their white-box setting; Mahendran and Vedaldi, "Understanding deep image representations by inverting them", 2015).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from afterimage import observations, reconstructors
-from afterimage.core import arrays, images, layout, params, zoo
+from afterimage.core import arrays, devices, images, layout, params, zoo
 from afterimage.core.errors import ParamsError
 from afterimage.core.images import Uint8
 from afterimage.observations.features import Features, defences, store
 
 if TYPE_CHECKING:
-    from afterimage.core import devices
     from afterimage.reconstructors import Reconstructor
 
 KIND = "features"
@@ -53,7 +53,7 @@ class Attackers:
         WeightsError: the row is not trained here, or not whole.
     """
 
-    def __init__(self, project: Path, name: str, device: "devices.Name"):
+    def __init__(self, project: Path, name: str, device: devices.Name):
         self.name = name
         self._loaded = reconstructors.load(project, name, device)
         self._given = self._loaded.card["given"]
@@ -62,12 +62,10 @@ class Attackers:
             layers=" + ".join(index["layer"] for index in self._given),
             dtype=first["dtype"],
             defence=defences.described(defences.read(first.get("defence"))),
-            weights=f"{first['arch']}, {first['weights_origin']}",
+            weights=_weights(first),
             size=self._loaded.card["size"],
             bytes=sum(arrays.stored_bytes(index["shape"], index["dtype"], 1) for index in self._given),
         )
-        from afterimage.core import devices
-
         self.device = devices.choose(device)
         self._encoder = store.encoder(self._loaded.folder, self._given).to(self.device)
 
@@ -86,7 +84,7 @@ class Attackers:
             parts.append(images.to_uint8(reconstructor(given).images))
         return np.concatenate(parts)
 
-    def pooled(self, keys: Sequence[str], originals: Uint8) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    def pooled(self, keys: Sequence[str], originals: Uint8) -> npt.NDArray[np.float32]:
         """The stored features of images as a probe takes them, `[N, D]`: means over 2 x 2 places of each channel."""
         found = []
         for start in range(0, len(keys), MOST):
@@ -105,6 +103,11 @@ class Attackers:
             for place, index in enumerate(self._given):
                 layers[place].append(store.kept(index["layer"], seen[index["layer"]], index["dtype"]).read())
         return [torch.cat(parts).to(self.device) for parts in layers]
+
+
+def _weights(index: Mapping[str, Any]) -> str:
+    origin = str(index["weights_origin"])
+    return f"{index['arch']}, {origin}{': an untrained network' if origin.startswith('random') else ''}"
 
 
 def rows(project: Path, encoder: str, searches: bool) -> tuple[list[str], list[str]]:

@@ -14,6 +14,9 @@ LETTERS = 0.075
 """Inches that a letter of a label takes."""
 LEAST_HEIGHT, LABEL = 3.6, 0.21
 """Inches of the chart, and of a line of its labels."""
+LINE_SHARE = 0.06
+"""What a line of text takes of the height of the lowest chart."""
+BEHIND = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
 
 class Mark(NamedTuple):
@@ -49,8 +52,9 @@ def leakage(
         panel = figure.subplots()
         for name, value in levels.items():
             panel.axhline(value, color=RUST, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
+            left = ("axes fraction", "data")
             panel.annotate(
-                name, (0.01, value), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", color=RUST
+                name, (0.01, value), (0, 5), left, "offset points", color=RUST, fontsize=9, bbox=dict(BEHIND)
             )
         if least is not None:
             panel.axvline(least, color=RUST, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
@@ -77,15 +81,7 @@ def _named(panel: "Axes", marks: Sequence[Mark]) -> None:
     panel.set_ylim(low, high)
     panel.set_xlim(panel.get_xlim())
     ordered = sorted(marks, key=lambda mark: (mark.up.mean, -mark.across.mean))
-    step = min((high - low) / len(ordered), 0.06 * (high - low))
-    places: list[float] = []
-    for mark in ordered:
-        places.append(max(mark.up.mean, places[-1] + step) if places else mark.up.mean)
-    top = high
-    for number in reversed(range(len(places))):
-        places[number] = min(places[number], top)
-        top = places[number] - step
-    for mark, place in zip(ordered, places, strict=True):
+    for mark, place in zip(ordered, spaced([mark.up.mean for mark in ordered], low, high), strict=True):
         panel.annotate(
             mark.label,
             (mark.across.mean, mark.up.mean),
@@ -97,3 +93,16 @@ def _named(panel: "Axes", marks: Sequence[Mark]) -> None:
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 3},
         )
+
+
+def spaced(values: Sequence[float], low: float, high: float) -> list[float]:
+    """Places between `low` and `high` for values in ascending order, near them and apart by a line of text."""
+    step = (high - low) * min(LINE_SHARE, 1 / len(values))
+    places: list[float] = []
+    for value in values:
+        places.append(max(value, places[-1] + step) if places else value)
+    top = high
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], top)
+        top = places[number] - step
+    return places

@@ -1,6 +1,7 @@
 """What features are good for: how well a linear probe reads a label from them (Alain and Bengio, "Understanding
 intermediate layers using linear classifier probes", 2016)."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,5 +84,7 @@ def probed(features: npt.NDArray[Any], labels: Labels, seed: int) -> Floats:
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=STEPS))
     folds = StratifiedKFold(labels.folds, shuffle=True, random_state=seed)
     truth = np.asarray(labels.labels)
-    said = cross_val_predict(probe, features[labels.places].astype(np.float64), truth, cv=folds)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")  # people with two photographs each
+        said = cross_val_predict(probe, features[labels.places].astype(np.float64), truth, cv=folds)
     return np.asarray(said == truth, dtype=np.float64)
