@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import browsers
 import numpy as np
 import outside
 import pages
@@ -20,7 +21,7 @@ from PIL import Image
 from rows import observed
 from toys import call
 
-from afterimage.core import layout, weights
+from afterimage.core import layout, outputs, weights
 from afterimage.evaluation.alexnet import AlexNetDistance
 from afterimage.observations.features import defences
 
@@ -157,9 +158,25 @@ def test_a_network_of_one_s_own_says_who_is_who(root: Path, here: Path) -> None:
     code, _, error = leak(root, "faces", "--identity", "mine.onnx")
     assert (code, error.count("not made to tell people apart")) == (0, 0)
     found = json.loads(Path("leak-vgg11/leak.json").read_text())
-    assert found["identity"] == {"network": "mine.onnx, 32 x 32 px", "knows_people": True}
+    digest = outputs.sha256(Path("mine.onnx"))
+    assert found["identity"] == {"network": "mine.onnx, 32 x 32 px", "knows_people": True, "sha256": digest}
     assert found["utility"]["labels"] == 6
     assert "The labels are the people themselves" in Path("leak-vgg11/leak.html").read_text()
+
+
+@browsers.needed
+def test_the_page_fits_a_phone_and_asks_for_nothing(root: Path, here: Path) -> None:
+    photographs(here / "faces")
+    assert leak(root, "faces")[0] == 0
+    asked: list[str] = []
+    with browsers.opened() as browser:
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
+        page.goto((here / "leak-vgg11/leak.html").as_uri())
+        assert page.evaluate("[...document.images].every((each) => each.complete && each.naturalWidth > 300)")
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        assert "What features of vgg11 give away" in page.inner_text("h1")
+    assert set(asked) <= {"file", "data"}
 
 
 @pytest.mark.parametrize(

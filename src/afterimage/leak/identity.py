@@ -6,6 +6,7 @@ the same person (their type-II attack, `person` here), and whether it is like th
 I, `itself`). Strangers are all photographs of other people.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,8 @@ class Network(NamedTuple):
     words: str
     knows_people: bool
     """Whether it was made to tell people apart, as far as is known."""
+    sha256: str
+    """Of its weights."""
     embed: Callable[[Uint8], Floats]
     """From images `[N, H, W, 3]` to features `[N, D]`."""
 
@@ -92,7 +95,8 @@ def of_file(path: Path, values: tuple[float, float], colours: str, device: torch
     from afterimage.reconstructors.external import asking, onnx
     from afterimage.reconstructors.external.row import Declared
 
-    graph = onnx.Graph(path.read_bytes(), str(path), device)
+    data = path.read_bytes()
+    graph = onnx.Graph(data, str(path), device)
     shape = list(graph.inputs[0].shape)
     channels = shape.index(3) if len(shape) == 4 and 3 in shape[1::2] else 0
     sides = [side for place, side in enumerate(shape) if place not in (0, channels)]
@@ -113,13 +117,13 @@ def of_file(path: Path, values: tuple[float, float], colours: str, device: torch
                 found.append(graph(asking.declared(row, [image], "frames")).flatten(1))
         return np.asarray(torch.cat(found).double().numpy())
 
-    return Network(f"{path.name}, {size[1]} x {size[0]} px", True, embed)
+    return Network(f"{path.name}, {size[1]} x {size[0]} px", True, hashlib.sha256(data).hexdigest(), embed)
 
 
 def of_trunk(lpips: Lpips) -> Network:
     """The network under LPIPS, which was not made to tell people apart."""
     trained = "ImageNet weights" if lpips.name == "lpips" else "random weights"
-    return Network(f"AlexNet with {trained}", False, lpips.embed)
+    return Network(f"AlexNet with {trained}", False, lpips.weights, lpips.embed)
 
 
 def _directions(features: Floats) -> Floats:

@@ -58,7 +58,7 @@ def described(leak: Leak) -> dict[str, Any]:
         "encoder": leak.encoder,
         "photographs": len(people),
         "people": len(set(people)) if leak.seen.pairs else None,
-        "identity": {"network": network.words, "knows_people": network.knows_people},
+        "identity": {"network": network.words, "knows_people": network.knows_people, "sha256": network.sha256},
         "utility": None
         if labels is None
         else {
