@@ -27,7 +27,7 @@ class Encoder(torch.nn.Module):
     arch = "toy"
     patch = 1
 
-    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, images: torch.Tensor, keys: Any = None) -> dict[str, torch.Tensor]:
         if min(images.shape[-2:]) < 2:
             raise RuntimeError("too small")
         return {LAYER: F.avg_pool2d(images, 2, ceil_mode=True)}

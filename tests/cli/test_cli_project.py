@@ -34,6 +34,16 @@ def test_reconstruct(project: Project, photo: Path, row: str) -> None:
     assert Image.open(f"a-{row}.png").size == (61, 45)
 
 
+def test_leak(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures.people(tmp_path / "faces", count=3).parent)
+    said = done("leak", "small", "faces", "--searches", "--project", project.root)
+    found = json.loads(Path("leak-small/leak.json").read_text())
+    rows = {(each["row"], each["attacker"]) for each in found["results"]}
+    searched = {("small-relu-search", case) for case in ("optimisation", "hybrid")}
+    assert rows == {("small-relu", "decoder"), ("small-layer1", "decoder"), *searched}
+    assert f"Page: {Path('leak-small/leak.html').resolve()}" in said
+
+
 def test_invert(project: Project, photo: Path) -> None:
     applied = apply.load(project.root, "small-relu", "cpu")
     assert isinstance(applied, features.Applied)

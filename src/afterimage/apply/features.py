@@ -50,14 +50,17 @@ class Applied:
             # Windows begin at multiples of MARGIN, so every layer's grid is the one of the whole image
             y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)
             window = pixels[y0 : top + TILE + MARGIN, x0 : left + TILE + MARGIN]
-            given = Features([str(number)], (window.shape[0], window.shape[1]), self.features(window))
+            given = Features([str(number)], (window.shape[0], window.shape[1]), self.features(window, str(number)))
             rebuilt = images.to_uint8(self.reconstructor(given).images)[0]
             kept = rebuilt[top - y0 :, left - x0 :][:TILE, :TILE]
             result[top : top + kept.shape[0], left : left + kept.shape[1]] = kept
         return Image.fromarray(result)
 
-    def features(self, image: Image.Image | images.Uint8) -> list[Tensor]:
-        """The features `[1, C, h, w]` of each layer of an RGB image.
+    def features(self, image: Image.Image | images.Uint8, key: str = "0") -> list[Tensor]:
+        """The features `[1, C, h, w]` of each layer of an RGB image, after the defence of the row's observation.
+
+        Args:
+            key: the name of the image, from which a defence draws its noise.
 
         Raises:
             ImageError: the image is too small for the network.
@@ -65,7 +68,7 @@ class Applied:
         pixels = np.asarray(image)
         try:
             with torch.no_grad():
-                found = self.encoder(images.to_tensor(pixels)[None].to(self.device))
+                found = self.encoder(images.to_tensor(pixels)[None].to(self.device), [key])
         except RuntimeError:
             if self._shapes(pixels.shape[:2]) is not None:
                 raise

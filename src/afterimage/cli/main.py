@@ -24,6 +24,7 @@ COMMANDS = {
     "submission": "Fill the boxes of many images, as one CSV file.",
     "check-submission": "Check such a file, and score it.",
     "evaluate": "Score anybody's images beside the baselines.",
+    "leak": "Say how much of people comes back from features.",
     "export": "Write a row as ONNX, TorchScript or safetensors.",
     "publish": "Send a row to the Hugging Face hub.",
     "verify": "Check that a run gave the bits that are committed.",

@@ -25,7 +25,7 @@ from afterimage.observations import KINDS
 from afterimage.report import grids, shared, tables
 from afterimage.report.project import Project, ReportRow, Values
 
-__all__ = ["Project", "ReportRow", "overview", "write"]
+__all__ = ["Project", "ReportRow", "overview", "page", "write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -61,9 +61,9 @@ def write(project: Project, out: Path) -> None:
         for kind in KINDS:
             tables.quality(project, kind, _module(kind).place, folder / "results")
             tables.curves(project, kind, folder / "curves")
-    _page(out / "validation.html", "validation.html", _validation(project))
+    page(out / "validation.html", "validation.html", _validation(project))
     trunk = project.encoders.get("lpips", {})
-    _page(
+    page(
         out / "index.html",
         "index.html",
         {
@@ -176,7 +176,8 @@ def _validation(project: Project) -> dict[str, Any]:
 # Files
 
 
-def _page(path: Path, template: str, values: Mapping[str, Any]) -> None:
+def page(path: Path, template: str, values: Mapping[str, Any]) -> None:
+    """Write a page of one of the templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

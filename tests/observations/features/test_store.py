@@ -63,7 +63,7 @@ def test_features_that_are_not_stored_are_computed(alone: Path, folder: Path, im
     stored = store.FeaturePairs([folder / layer for layer in LAYERS], images, "train", encoder)
     assert stored.encoder is None
     batch = computed.__getitems__([(0, 3), (0, 1)])
-    assert batch.keys() == {"images"}
+    assert batch.keys() == {"images", "keys"}
     ways = zip(computed.features([3, 1]), computed.observe(batch), stored.features([3, 1]), strict=True)
     for asked, seen, wanted in ways:
         assert asked.dtype == seen.dtype == wanted.dtype == torch.float16

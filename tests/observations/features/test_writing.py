@@ -114,7 +114,7 @@ def test_8_bits_say_their_error_and_keep_it(folder: Path, images: Path, encoder:
 
 def test_a_channel_that_is_one_value_comes_back_exactly(images: Path, tmp_path: Path) -> None:
     class Flat(Encoder):
-        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        def forward(self, images: torch.Tensor, keys: Any = None) -> dict[str, torch.Tensor]:
             return {"relu1_1": images.mean((2, 3), keepdim=True).expand(-1, -1, 4, 4)}
 
     flat = Flat("vgg11", ["relu1_1"])
@@ -204,7 +204,7 @@ def test_a_row_is_written_behind_its_gate(given: Path, images: Path, monkeypatch
     assert (index["kind"], index["observation"], index["encoder"], index["size"]) == ("features", "mine", "vgg11", 32)
     assert index["weights"] == outputs.sha256(Path("vgg11.safetensors"))
     assert (index["arch"], index["weights_origin"]) == ("vgg11", "mine")
-    monkeypatch.setattr(Encoder, "forward", lambda self, images: dict.fromkeys(LAYERS, images * 0))
+    monkeypatch.setattr(Encoder, "forward", lambda self, images, keys=None: dict.fromkeys(LAYERS, images * 0))
     with pytest.raises(CheckError, match=r"features/vgg11/relu1_1: .* not one constant"):
         write(observed("features"), "mine", images, Path("dead"))
     assert not Path("dead").exists()

@@ -1,5 +1,6 @@
 """Decoders learn, from one layer or several, from stored features or computed ones."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import torch
 from rows import observed
 
 from afterimage import reconstructors
+from afterimage.apply.features import Applied
 from afterimage.core import layout
 from afterimage.core.errors import ParamsError, WeightsError
 from afterimage.core.images import to_tensor, to_uint8
-from afterimage.observations.features import Features
+from afterimage.observations.features import Features, defences
 from afterimage.reconstructors.decoder import KIND
 from afterimage.reconstructors.decoder.learner import DecoderLearner, mosaics, total_variation
 
@@ -168,3 +170,26 @@ def test_what_does_not_fit_is_named(folder: Path, images: Path, tmp_path: Path) 
 def test_the_kind_is_found_by_its_name() -> None:
     assert reconstructors.kind_of(row()) is KIND
     assert (KIND.observes, row().together) == ("features", 4)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_decoder_knows_the_defence_that_its_features_went_through(kept: bool, images: Path, tmp_path: Path) -> None:
+    guarded = copy.copy(rows.encoder())
+    guarded.defence = defences.read([{"step": "pool", "factor": 2}, {"step": "noise", "strength": 0.2}])
+    folder = rows.features(images, tmp_path / "vgg11", observed("features", store=kept), guarded)
+    loss = {"pixel": 1.0, "perceptual": 0.1, "total_variation": 0.0}
+    mine = row(observation="vgg11/relu1_1", loss=loss, training={"epochs": 4, "learning_rate": 0.01})
+    trained(mine, folder, images, tmp_path)
+    originals, made = rebuilt(mine, folder, images, tmp_path)
+    plain = np.square(originals / 255 - (originals / 255).mean((1, 2), keepdims=True)).mean()
+    assert np.square(originals / 255 - made / 255).mean() < plain
+    pairs = rows.stored(mine, folder / "relu1_1", images).pairs("test")
+    found = Applied("mine", reconstructors.load(project(tmp_path), "mine"), None, "cpu")
+    (alone,) = found.features(pairs.pixels([2])[0], pairs.keys[2])
+    torch.testing.assert_close(alone, pairs.features([2])[0].float(), rtol=2e-3, atol=1e-3)
+
+
+def project(root: Path) -> Path:
+    """The folder of a trained row as a project that names it."""
+    (root / "params.yaml").write_text("reconstructors:\n  mine: {kind: decoder}\n", encoding="utf-8")
+    return root

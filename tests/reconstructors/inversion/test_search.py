@@ -1,5 +1,6 @@
 """The search for images by their features: what it finds, restarts, interruptions, settings that conflict."""
 
+import copy
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from afterimage.core.errors import ShardError, TrainingError
 from afterimage.core.images import to_tensor
+from afterimage.observations.features import defences
 from afterimage.observations.features.encoders import Encoder
 from afterimage.reconstructors.inversion import checkpoint
 from afterimage.reconstructors.inversion.checkpoint import Checkpoint
@@ -184,3 +186,18 @@ def test_settings_that_conflict_are_both_named() -> None:
     for text, values in wrong.items():
         with pytest.raises(ValueError, match=text):
             settings(**values)
+
+
+def test_a_search_compares_features_after_their_defence(encoder: Encoder, photos: torch.Tensor) -> None:
+    steps = [{"step": "pool", "factor": 2}, {"step": "drop", "share": 0.25}, {"step": "noise", "strength": 0.3}]
+    guarded = copy.copy(encoder)
+    guarded.defence = defences.read(steps)
+    with torch.no_grad():
+        kept = guarded(photos, list("abc"))[LAYER]
+    assert kept.shape == (3, 48, 16, 16)
+    inverter = Inverter(guarded, LAYER, settings(parametrisation="pixel", priors=NONE, learning_rate=0.05), SIZE)
+    found = inverter(list("abc"), kept)
+    noise = float(inverter.errors(photos, kept).mean())
+    assert 0.02 < noise < 0.1  # what the noise alone makes of the true images
+    assert float(inverter.errors(torch.full_like(photos, 0.5), kept).mean()) > 5 * noise
+    assert float(inverter.errors(stacked(found), kept).mean()) < 1.1 * noise

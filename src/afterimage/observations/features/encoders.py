@@ -9,7 +9,7 @@ Those of timm's are in `timm_networks`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from afterimage.core.errors import LayerError, WeightsError
 from afterimage.core.params import Row
 from afterimage.core.parsing import parsing
 from afterimage.core.weights import IMAGENET_MEAN, IMAGENET_STD
-from afterimage.observations.features import graphs, timm_networks
+from afterimage.observations.features import defences, graphs, timm_networks
 
 CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
 """Where torchvision's networks keep what comes after their features."""
@@ -66,6 +66,7 @@ class Encoder(nn.Module):
         arch: as in `EncoderRow`.
         layers: names of layers, in any form.
         graph: what `graphs.described` says of the network; it is built from that, without torchvision.
+        defence: what is done to the features of each layer before they are answered.
 
     Attributes:
         nodes: by layer, what the network itself calls it.
@@ -79,9 +80,15 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str, layers: list[str], graph: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        arch: str,
+        layers: list[str],
+        graph: Mapping[str, Any] | None = None,
+        defence: Sequence[defences.Step] = (),
+    ):
         super().__init__()
-        self.arch = arch
+        self.arch, self.defence = arch, defence
         self.uncut: frozenset[str] = frozenset()
         self.normalisation: dict[str, list[float]] = {}
         self.body: nn.Module
@@ -117,10 +124,15 @@ class Encoder(nn.Module):
                 module.inplace = False  # or a tap before it would see its output
         return create_feature_extractor(network, {node: layer for layer, node in self.nodes.items()})
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1]."""
+    def forward(self, images: Tensor, keys: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Features by layer name, each `[N, C, h, w]`, of images `[N, 3, H, W]` in [0, 1].
+
+        Args:
+            keys: a name an image, from which a defence draws its noise; None: there is no noise on them.
+        """
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.reading(self.body, normalised) if self.reading else self.body(normalised)
+        features = self.reading(self.body, normalised) if self.reading else self.body(normalised)
+        return {layer: defences.defended(each, self.defence, layer, keys) for layer, each in features.items()}
 
     def load(self, path: Path) -> dict[str, Any]:
         """Take the weights and their normalisation from a file that the pipeline keeps; returns what it says of itself.

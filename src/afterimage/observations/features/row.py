@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from afterimage.observations import ObservationRow
+from afterimage.observations.features.defences import Step
 
 
 class Row(ObservationRow):
@@ -18,6 +19,8 @@ class Row(ObservationRow):
     sample; the index says what error that makes."""
     store: bool = True
     """false: nothing but the index is stored, and what reads features computes them from the images."""
+    defence: list[Step] | None = Field(default=None, min_length=1)
+    """What is done to the features before they are rounded to `dtype` and stored, in this order."""
     batch: int = Field(gt=0)
     """Images a forward pass. It is a parameter because it changes the last bits of the features."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from afterimage.core import images, outputs, shards, weights
 from afterimage.core.arrays import SCALE, from_npy, restored
 from afterimage.core.errors import ParamsError, ShardError, WeightsError
 from afterimage.observations import Given
-from afterimage.observations.features import Features, encoders
+from afterimage.observations.features import Features, defences, encoders
 from afterimage.observations.features.encoders import Encoder
 
 BATCH = 32
@@ -72,8 +72,8 @@ class Stored:
 
     def test_hash(self, case: str) -> str:
         # Of what they are features of, not of their tars: the last bits of a float may be another machine's
-        about = ("arch", "weights", "layer", "dtype")
-        return outputs.digest([{key: index[key] for key in about} for index in self.indices])
+        about = ("arch", "weights", "layer", "dtype", "defence")
+        return outputs.digest([{key: index[key] for key in about if key in index} for index in self.indices])
 
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         pairs = self.pairs(case)
@@ -114,8 +114,9 @@ def encoder(folder: Path, indices: Sequence[Mapping[str, Any]]) -> Encoder:
 def _encoder(indices: Sequence[Mapping[str, Any]], path: Path) -> Encoder:
     about = weights.read_about(path)
     try:
-        found = Encoder(indices[0]["arch"], [index["layer"] for index in indices], about.get("graph"))
-    except (KeyError, TypeError, AttributeError) as error:
+        layers = [index["layer"] for index in indices]
+        found = Encoder(indices[0]["arch"], layers, about.get("graph"), defences.read(indices[0].get("defence")))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WeightsError(f"{path}: describes no encoder with these layers: {error}") from None
     found.load(path)
     return found
@@ -137,6 +138,36 @@ def fitting(layer: str, values: Tensor, dtype: str) -> Tensor:
             + ("; set dtype: float32" if kind == torch.float16 else "")
         )
     return values.to(dtype=kind, memory_format=torch.contiguous_format)
+
+
+class Kept(NamedTuple):
+    """Features of a batch as they are stored: values `[N, C, h, w]`, and for 8 bits the scales `[N, 2, C]`."""
+
+    values: npt.NDArray[Any]
+    scales: npt.NDArray[np.float32] | None
+
+    def read(self) -> Tensor:
+        """The features that come back of them; float32 of 8 bits."""
+        if self.scales is None:
+            return torch.from_numpy(self.values)
+        pairs = zip(self.values, self.scales, strict=True)
+        return torch.from_numpy(np.stack([restored(codes, scale) for codes, scale in pairs]))
+
+
+def kept(layer: str, values: Tensor, dtype: str) -> Kept:
+    """Features `[N, C, h, w]` of a layer as a row with this `dtype` stores them.
+
+    Raises:
+        ShardError: as `fitting`.
+    """
+    if dtype != "uint8":
+        return Kept(fitting(layer, values, dtype).contiguous().cpu().numpy(), None)
+    values = fitting(layer, values, "float32")
+    low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
+    steps = (high - low) / 255
+    codes = ((values - low) / steps.clamp_min(torch.finfo(torch.float32).tiny)).round().byte()
+    scales = torch.stack([steps.flatten(1), low.flatten(1)], dim=1)
+    return Kept(codes.contiguous().cpu().numpy(), scales.cpu().numpy())
 
 
 class FeaturePairs:
@@ -188,12 +219,10 @@ class FeaturePairs:
         """Features `[N, C, h, w]` of one layer, in the precision that is on disk; float32 for 8 bits."""
         if self.encoder is not None:
             return self.features(positions)[place]
-        values = [_array(self.layers[place], position) for position in positions]
+        values = np.stack([_array(self.layers[place], position) for position in positions])
         scales = self.scales[place]
-        if scales is not None:
-            pairs = zip(values, positions, strict=True)
-            values = [restored(codes, _array(scales, position)) for codes, position in pairs]
-        return torch.from_numpy(np.stack(values))
+        steps = None if scales is None else np.stack([_array(scales, position) for position in positions])
+        return Kept(values, steps).read()
 
     def features(self, positions: Sequence[int]) -> list[Tensor]:
         """The features of every layer."""
@@ -201,17 +230,22 @@ class FeaturePairs:
             return [self.layer(place, positions) for place in range(len(self.layers))]
         device = next(self.encoder.buffers()).device
         batches = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
-        computed = [self._computed(images.to_tensor(self.pixels(batch)).to(device)) for batch in batches]
+        computed = [
+            self._computed(images.to_tensor(self.pixels(batch)).to(device), self._named(batch)) for batch in batches
+        ]
         return [torch.cat(layer).cpu() for layer in zip(*computed, strict=True)]
 
     def observe(self, batch: Mapping[str, Any]) -> list[Tensor]:
         """The features of a training batch: those that it holds, or computed from its images where they are."""
-        return batch["features"] if self.encoder is None else self._computed(batch["images"])
+        return batch["features"] if self.encoder is None else self._computed(batch["images"], batch["keys"])
 
-    def _computed(self, pixels: Tensor) -> list[Tensor]:
+    def _named(self, positions: Sequence[int]) -> list[str]:
+        return [self.keys[position] for position in positions]
+
+    def _computed(self, pixels: Tensor, keys: Sequence[str]) -> list[Tensor]:
         assert self.encoder is not None
         with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-            features = self.encoder.to(pixels.device)(pixels)
+            features = self.encoder.to(pixels.device)(pixels, keys)
         return [fitting(index["layer"], features[index["layer"]], index["dtype"]) for index in self._indices]
 
     def pixels(self, positions: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -219,10 +253,11 @@ class FeaturePairs:
         return np.stack([np.asarray(images.decode(self.images.bytes(i))) for i in positions])
 
     def __getitems__(self, positions: list[tuple[int, int]]) -> dict[str, Any]:
-        """A training batch: `images` as float32 `[N, 3, H, W]` in [0, 1], and `features` where they are stored."""
+        """A training batch: `images` as float32 `[N, 3, H, W]` in [0, 1], and `features` where they are stored,
+        else the `keys` that a defence draws by."""
         places = [position for _, position in positions]
-        stored = {"features": self.features(places)} if self.encoder is None else {}
-        return {**stored, "images": images.to_tensor(self.pixels(places))}
+        given = {"features": self.features(places)} if self.encoder is None else {"keys": self._named(places)}
+        return {**given, "images": images.to_tensor(self.pixels(places))}
 
 
 def _array(table: shards.Table, position: int) -> npt.NDArray[Any]:

@@ -22,7 +22,7 @@ from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
 from afterimage.observations.features.encoders import Encoder
 from afterimage.observations.features.row import Row
-from afterimage.observations.features.store import ENCODER, fitting
+from afterimage.observations.features.store import ENCODER, Kept, kept
 from afterimage.validation import checks
 
 AHEAD = 2
@@ -39,7 +39,7 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
         CheckError: features are not finite or do not match their images; nothing is left at `out_dir`.
     """
     path = Path(row.path)
-    encoder = Encoder(weights.read_about(path)["arch"], row.layers)
+    encoder = Encoder(weights.read_about(path)["arch"], row.layers, defence=row.defence or ())
     origin = encoder.load(path)["origin"]
     hashed = {"weights": outputs.sha256(path), "weights_origin": origin}
     about = {"arch": encoder.arch, **hashed, **encoder.normalisation}
@@ -88,6 +88,7 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
             "shape": shapes[layer],
             "images": outputs.sha256(shards_dir / "index.json"),
             **({"error": errors[layer].described()} if layer in errors else {}),
+            **({"defence": [step.model_dump() for step in encoder.defence]} if encoder.defence else {}),
             **({} if row.store else {"stored": False}),
             **about,
         }
@@ -127,37 +128,19 @@ def _written(
                     writing: list[Future[None]] = []
                     for keys, pixels in batches:
                         with torch.inference_mode():
-                            features = encoder(images.to_tensor(pixels).to(device))
-                            kept = {layer: _kept(layer, values, row.dtype) for layer, values in features.items()}
+                            features = encoder(images.to_tensor(pixels).to(device), keys)
+                            rounded = {layer: kept(layer, values, row.dtype) for layer, values in features.items()}
                         if len(writing) >= AHEAD:
                             writing.pop(0).result()
-                        writing.append(pen.submit(_put, puts, keys, kept))
+                        writing.append(pen.submit(_put, puts, keys, rounded))
                         for layer, rounding in errors.items():
-                            rounding.add(features[layer], kept[layer])
+                            rounding.add(features[layer], rounded[layer])
                         bar.update(len(keys))
                     for rest in writing:
                         rest.result()
                 for layer, put in puts.items():
                     written[layer][split].append(put.described())
     return written
-
-
-class Kept(NamedTuple):
-    """Features of a batch as they are stored: values `[N, C, h, w]`, and for 8 bits the scales `[N, 2, C]`."""
-
-    values: npt.NDArray[Any]
-    scales: npt.NDArray[np.float32] | None
-
-
-def _kept(layer: str, values: Tensor, dtype: str) -> Kept:
-    if dtype != "uint8":
-        return Kept(fitting(layer, values, dtype).contiguous().cpu().numpy(), None)
-    values = fitting(layer, values, "float32")
-    low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
-    steps = (high - low) / 255
-    codes = ((values - low) / steps.clamp_min(torch.finfo(torch.float32).tiny)).round().byte()
-    scales = torch.stack([steps.flatten(1), low.flatten(1)], dim=1)
-    return Kept(codes.contiguous().cpu().numpy(), scales.cpu().numpy())
 
 
 class _Rounding:

@@ -40,7 +40,7 @@ class DecoderLearner(Learner):
         with torch.random.fork_rng():
             torch.manual_seed(row.training.seed)
             self.decoder = Decoder(row.arch, row.width, read, stored.size, row.linear)
-        self._fit()
+            self._fit()
         self.model = self.decoder
         self.words = row.arch
         self.networks = nn.ModuleDict({"decoder": self.decoder.to(memory_format=torch.channels_last)})
@@ -95,10 +95,11 @@ class DecoderLearner(Learner):
         return to_tensor(self.train.pixels(positions))
 
     def _seen(self, image: Tensor) -> list[Tensor]:
-        """The features of images as they would have been stored."""
+        """The features of images as they would have been stored; a defence draws its noise anew."""
         assert self.encoder is not None
+        keys = [str(number) for number in torch.randint(2**62, (len(image),)).tolist()]
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            found = self.encoder.to(image.device)(image)
+            found = self.encoder.to(image.device)(image, keys)
         pairs = zip(self.layers, self.dtypes, strict=True)
         return [fitting(layer, found[layer], dtype) for layer, dtype in pairs]
 
