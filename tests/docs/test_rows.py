@@ -16,7 +16,9 @@ from afterimage.observations.features.encoders import EncoderRow
 TYPES = {"datasets": Dataset, "encoders": EncoderRow, "observations": ObservationRow}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/completion.md", "docs/inpainting.md", "docs/restoration.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/completion.md", "docs/encoders.md", "docs/inpainting.md", "docs/restoration.md"]
+)
 def test_rows_of_a_page_are_rows(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks
