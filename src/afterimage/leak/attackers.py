@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 KIND = "features"
 START = "decoder"
-"""The reconstructor of a search that is a trained row, which is measured as such."""
+"""In a row of `searches`, the trained row that it starts from, and the reconstructor that is this row: measured as such
+already."""
 MOST = 32
 """Photographs that go through an encoder at once."""
 GRID = 2
@@ -121,9 +122,9 @@ def rows(project: Path, encoder: str, searches: bool) -> tuple[list[str], list[s
         ParamsError: there is no such encoder, or no row that attacks it.
     """
     path = project / "params.yaml"
-    there = dict(_of_project(path, searches))
-    ready = [name for name, of in there.items() if of == encoder and _is_ready(project, name)]
-    waiting = [name for name, of in there.items() if of == encoder and name not in ready]
+    there = [row for row in _of_project(path, searches) if row.encoder == encoder]
+    ready = [row.name for row in there if (project / layout.model(row.trained) / "card.json").is_file()]
+    waiting = [row.name for row in there if row.name not in ready]
     ready += [name for name, of in _of_zoo(project) if of == encoder]
     if not ready:
         known = params.load(path).get("encoders") or {}
@@ -135,15 +136,23 @@ def rows(project: Path, encoder: str, searches: bool) -> tuple[list[str], list[s
     return ready, waiting
 
 
-def _of_project(path: Path, searches: bool) -> Iterator[tuple[str, str]]:
-    """Rows that observe features, with the encoder of each."""
+class _Row(NamedTuple):
+    """A row that observes features."""
+
+    name: str
+    encoder: str
+    trained: str
+    """The row that has to be trained for it: itself, or of a search the `decoder` that it starts from."""
+
+
+def _of_project(path: Path, searches: bool) -> Iterator[_Row]:
     data = params.load(path)
     for section in reconstructors.SECTIONS if searches else reconstructors.SECTIONS[:1]:
         for name in data.get(section) or {}:
             row = params.resolved(data, path, section, name)
             if row.get("observes") == KIND:
                 given = params.resolved(data, path, "observations", observations.row_of(row["observation"]))
-                yield name, Path(given["path"]).stem
+                yield _Row(name, Path(given["path"]).stem, row.get(START, name))
 
 
 def _of_zoo(project: Path) -> Iterator[tuple[str, str]]:
@@ -151,8 +160,3 @@ def _of_zoo(project: Path) -> Iterator[tuple[str, str]]:
         card = zoo.card(project, name)
         if card["observes"] == KIND:
             yield name, card["given"][0]["encoder"]
-
-
-def _is_ready(project: Path, name: str) -> bool:
-    section = reconstructors.section_of(project / "params.yaml", name)
-    return section != reconstructors.SECTIONS[0] or (project / layout.model(name) / "card.json").is_file()
