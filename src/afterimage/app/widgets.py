@@ -102,6 +102,11 @@ def compare(before: Image.Image, after: Image.Image, labels: tuple[str, str], ke
     )
 
 
+def alone(image: Image.Image) -> None:
+    """A picture alone, as large as there is room."""
+    st.image(source(image), width=image.width if image.width < 760 else "stretch")
+
+
 def canvas(picture: Picture) -> Any:
     """A picture to draw boxes and strokes on; returns the shapes as the browser tells them."""
     key = f"canvas-{picture.digest}"
