@@ -177,6 +177,7 @@ def test_a_batch_comes_back_as_a_zip(root: Path, monkeypatch: pytest.MonkeyPatch
     good = pictures.png(50, 40)
     files = [("a.png", good, "image/png"), ("a.png", good, "image/png"), ("bad.png", b"no", "image/png")]
     test.file_uploader(key="features-batch-files").set_value(files).run()
+    assert test.button(key="features-batch-go").label.replace("\\", "") == "Rebuild 3 pictures by a-relu"
     test.button(key="features-batch-go").click().run()
     assert not test.exception
     assert said(test.error) == ["bad.png: not a picture in a known format; expected JPEG, PNG, WebP, HEIC or GIF."]

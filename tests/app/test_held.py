@@ -1,5 +1,6 @@
 """What the server and the sessions hold of visitors has bounds, is not on the disk, and goes when they go."""
 
+import gc
 import socket
 import time
 import weakref
@@ -71,6 +72,7 @@ def test_large_files_that_differ_have_addresses_that_differ() -> None:
 @pytest.fixture
 def visitor(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """The state of a session, which others can take the place of."""
+    gc.collect()  # of visitors of tests before
     state: dict[str, object] = {}
     monkeypatch.setattr(kept.st, "session_state", state)
     return state

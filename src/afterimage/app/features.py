@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from afterimage import observations
-from afterimage.app import inputs, live, models, searched, widgets
+from afterimage.app import inputs, live, models, searched, trained, widgets
 from afterimage.app.safety import Picture
 from afterimage.core.errors import AfterimageError
 
@@ -58,6 +58,7 @@ def _layers(picture: Picture, of: str, names: Mapping[str, str], rows: Mapping[s
         return
     st.subheader("Layer by layer", anchor=False)
     image = picture.image
+    trained.warn({names[name]: trained.unlike_features(rows[name], image) for name in made})
     cells = [widgets.Cell(GIVEN, image, GIVEN, [f"{image.width} x {image.height} px, all that the encoder sees"])]
     for name, result in made.items():
         cells.append(widgets.Cell(name, result.value, names[name], _notes(picture, rows[name], result)))
@@ -67,8 +68,9 @@ def _layers(picture: Picture, of: str, names: Mapping[str, str], rows: Mapping[s
         widgets.alone(image)
         return
     st.subheader(f"A closer look: {widgets.verbatim(names[looked])}", anchor=False)
+    trained.say(rows[looked])
     widgets.result(picture, made[looked], f"{of} {names[looked]}", KIND)
-    inputs.several("features-batch", looked, lambda image: models.load(looked).run(lambda m: m(image)).value)
+    inputs.several("features-batch", "Rebuild", looked, lambda image: models.load(looked).run(lambda m: m(image)).value)
 
 
 def encoder(row: models.Row) -> str:
@@ -109,8 +111,7 @@ def _rebuild(picture: Picture, names: Mapping[str, str]) -> dict[str, models.Mad
 
 def _notes(picture: Picture, row: models.Row, result: models.Made) -> list[str]:
     found = models.once(picture, ("numbers", row.name, result), lambda: models.numbers(picture.image, result.value))
-    kept = share(row)
-    return [f"{widgets.summary(found)}, {widgets.seconds(result.seconds)}", *([kept] if kept else [])]
+    return [f"{widgets.summary(found)}, {widgets.seconds(result.seconds)}", share(row), trained.short(row)]
 
 
 def share(row: models.Row) -> str:

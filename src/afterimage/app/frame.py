@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from afterimage.app import features, fill, models, restore, results, widgets
+from afterimage.app import features, fill, history, models, restore, results, widgets
 from afterimage.app.places import Places
 from afterimage.core.errors import AfterimageError
 
@@ -57,6 +57,13 @@ ENTRIES = (
         "Draw over what is missing or should go. Each method fills the hole; pixels outside it stay as they are.",
         fill.show,
         fill.KIND,
+    ),
+    Entry(
+        "History",
+        ":material/history:",
+        "Which of them is better?",
+        "The results that you looked at since you came, to compare with each other and to take home.",
+        history.show,
     ),
     Entry(
         "Results",

@@ -27,6 +27,8 @@ MAX_MEGABYTES = 25
 """Of one file."""
 MAX_PIXELS = 25_000_000
 MIN_SIDE, MAX_SIDE = 32, 12_000
+ALLOWED = f"{MAX_MEGABYTES} MB, {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE:,} px a side"
+"""The bounds of a picture in words."""
 MAX_FILES = 24
 """Pictures in a batch."""
 MAX_BATCH_MEGABYTES = 200
