@@ -54,7 +54,7 @@ def test_rows_of_any_kind_are_listed_by_encoder_and_layer(root: Path, monkeypatc
         pills = test.get("button_group")[2]
         assert [option.content for option in pills.proto.options] == ["relu", "layer1", "relu, light"]
     test.segmented_control(key="encoder").set_value("large").run()
-    assert [title.value for title in test.subheader][-1] == "A closer look: relu"
+    assert [title.value for title in test.header][-1] == "A closer look: relu"
     assert not test.exception
 
 
@@ -120,6 +120,13 @@ def finished(test: AppTest, search: Search) -> None:
             break
         time.sleep(0.1)
     test.run()
+
+
+def test_a_layer_says_how_many_numbers_it_keeps() -> None:
+    given = [{"layer": "relu1_2", "shape": [64, 64, 64]}, {"layer": "relu3_3", "shape": [256, 16, 16]}]
+    row = models.Row("mine", "small", {"size": 64, "given": given}, False)
+    assert features.share(row) == "64 maps at full size + 256 maps at 1/4 size, 27 times the picture's numbers"
+    assert features.share(models.Row("mine", "small", {"given": given}, False)) == ""
 
 
 def test_labels_are_unique() -> None:

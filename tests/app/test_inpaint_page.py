@@ -51,7 +51,7 @@ def test_every_method_fills_the_hole(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert (np.asarray(image)[known] == original[known]).all()
         assert shown["red"].getpixel((20, 20)) == (255, 0, 0)
         assert shown["grey, sample 4"].getpixel((20, 20)) == (60, 60, 60)
-        assert "Where the samples differ" in [title.value for title in test.subheader]
+        assert "Where the samples differ" in [title.value for title in test.header]
         shown.clear()
         test.slider(key="samples").set_value(2).run()
         assert not shown

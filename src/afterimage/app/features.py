@@ -41,7 +41,7 @@ def show() -> None:
     elif picture is None:
         row = next(name for name in names if name in chosen)
         shared = models.load(row)
-        st.subheader(f"The camera through {widgets.verbatim(names[row])}", anchor=False)
+        st.header(f"The camera through {widgets.verbatim(names[row])}", anchor=False)
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
     else:
         _layers(picture, of, {name: names[name] for name in names if name in chosen}, rows)
@@ -56,7 +56,7 @@ def _layers(picture: Picture, of: str, names: Mapping[str, str], rows: Mapping[s
     made = _rebuild(picture, names)
     if not made:
         return
-    st.subheader("Layer by layer", anchor=False)
+    st.header("Layer by layer", anchor=False)
     image = picture.image
     trained.warn({names[name]: trained.unlike_features(rows[name], image) for name in made})
     cells = [widgets.Cell(GIVEN, image, GIVEN, [f"{image.width} x {image.height} px, all that the encoder sees"])]
@@ -64,10 +64,10 @@ def _layers(picture: Picture, of: str, names: Mapping[str, str], rows: Mapping[s
         cells.append(widgets.Cell(name, result.value, names[name], _notes(picture, rows[name], result)))
     looked = widgets.gallery(cells, f"layers-{of}", first=next(iter(made)))
     if looked == GIVEN:
-        st.subheader("A closer look: given", anchor=False)
-        widgets.alone(image)
+        st.header("A closer look: given", anchor=False)
+        widgets.alone(image, GIVEN)
         return
-    st.subheader(f"A closer look: {widgets.verbatim(names[looked])}", anchor=False)
+    st.header(f"A closer look: {widgets.verbatim(names[looked])}", anchor=False)
     trained.say(rows[looked])
     widgets.result(picture, made[looked], f"{of} {names[looked]}", KIND)
     inputs.several("features-batch", "Rebuild", looked, lambda image: models.load(looked).run(lambda m: m(image)).value)
@@ -121,5 +121,9 @@ def share(row: models.Row) -> str:
     if not side or not shapes or len(shapes) != len(given):
         return ""
     of = sum(math.prod(shape) for shape in shapes) / (3 * side**2)
-    sizes = " + ".join(f"{shape[0]} maps of 1/{side // shape[1]} of the sides" for shape in shapes)
-    return f"{sizes}: {of:.2g} numbers for each of the picture's"
+    sizes = " + ".join(f"{shape[0]} maps at {_part(side, shape[1])} size" for shape in shapes)
+    return f"{sizes}, {of:.2g} times the picture's numbers"
+
+
+def _part(side: int, of: int) -> str:
+    return "full" if side == of else f"1/{side / of:.2g}"

@@ -69,7 +69,7 @@ def show() -> None:
     picture = inputs.picture()
     if picture is None:
         return
-    st.subheader("What is missing", anchor=False)
+    st.header("What is missing", anchor=False)
     holed = _holed(picture)
     if not models.usable(KIND):
         widgets.missing(KIND)
@@ -112,7 +112,8 @@ def _holed(picture: Picture) -> Holed | None:
     try:
         if how == "Draw":
             shapes = widgets.canvas(picture)
-            mask = safety.mask_from_shapes(shapes, size) if shapes else None
+            drawn = safety.mask_from_shapes(shapes, size)
+            mask = drawn if drawn.any() else None  # all of it may be erased again
         else:
             left, right = st.columns([3, 1])
             file = left.file_uploader(
@@ -232,17 +233,17 @@ def _same_hole(holed: Holed, method: Method, draws: dict[str, Any], image: Image
 
 def _results(holed: Holed, found: list[Shown], chosen: dict[str, Method]) -> str:
     """The hole and how each method fills it; returns the method that the visitor looks at."""
-    st.subheader("Filled", anchor=False)
+    st.header("Filled", anchor=False)
     rows = {title: method.row for title, method in chosen.items() if method.row is not None}
     trained.warn({title: trained.unlike_holes(row, holed.mask) for title, row in rows.items()})
     given = holed.given()
     cells = [widgets.Cell(GIVEN, given, GIVEN, [f"{holed.mask.mean():.1%} missing"])]
     cells += [widgets.Cell(each.title, each.made.value, each.title, each.notes) for each in found]
     looked = widgets.gallery(cells, "filled-gallery", first=found[0].title)
-    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    st.header(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
     each = next((each for each in found if each.title == looked), None)
     if each is None:
-        widgets.alone(given)
+        widgets.alone(given, GIVEN)
         return found[0].method
     if each.method in rows:
         trained.say(rows[each.method])
@@ -250,10 +251,10 @@ def _results(holed: Holed, found: list[Shown], chosen: dict[str, Method]) -> str
     widgets.result(holed.picture, each.made, looked, "fill", measured, given, holed.mask)
     for one in found:
         if one.spread is not None:
-            st.subheader("Where the samples differ", anchor=False)
+            st.header("Where the samples differ", anchor=False)
             st.caption(
                 f"Standard deviation of the samples of {widgets.verbatim(one.method)}: black "
                 f"is 0, the brightest colour {apply.SPREAD_SCALE:g} or more, with pixels from 0 to 1."
             )
-            st.image(apply.spread_map(one.spread), width=480)
+            st.image(apply.spread_map(one.spread), alt="Where the samples differ", width=480)
     return each.method

@@ -28,7 +28,7 @@ def show() -> None:
         for number, result in reversed(list(names.items()))
     ]
     looked = widgets.gallery(cells, "history", small=True)
-    st.subheader(f"A closer look: {widgets.verbatim(titles[looked])}", anchor=False)
+    st.header(f"A closer look: {widgets.verbatim(titles[looked])}", anchor=False)
     left, right = st.columns([3, 1], gap="large")
     with right:
         others = [PICTURE, *(number for number in reversed(names) if number != looked)]

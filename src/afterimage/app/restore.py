@@ -199,7 +199,7 @@ def _results(
     picture: Picture, given: models.Made, found: dict[str, models.Made], chosen: dict[str, Method], measured: bool
 ) -> str | None:
     """What was given and what each method made of it; returns the method that the visitor looks at."""
-    st.subheader("Restored" if found else "Given", anchor=False)
+    st.header("Restored" if found else "Given", anchor=False)
     rows = {title: models.usable(KIND)[chosen[title].name] for title in found if chosen[title].trained}
     trained.warn({title: trained.unlike_frames(row, given.value) for title, row in rows.items()})
     cells = [widgets.Cell(GIVEN, given.value, GIVEN, _notes(picture, given, measured))]
@@ -207,12 +207,12 @@ def _results(
         more = [trained.short(rows[title])] if title in rows else []
         cells.append(widgets.Cell(title, made.value, title, [*_notes(picture, made, measured), *more]))
     looked = widgets.gallery(cells, "restored", first=next(iter(found), GIVEN))
-    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    st.header(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
     if looked == GIVEN:
         if measured:
             widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
         else:
-            widgets.alone(given.value)
+            widgets.alone(given.value, GIVEN)
         return next(iter(found), None)
     if looked in rows:
         trained.say(rows[looked])

@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 def show(picture: Picture, rows: Mapping[str, str]) -> None:
     """Let the visitor search for a picture by rows of `searches`, each with what the page calls it."""
-    st.subheader("Search for the picture", anchor=False)
+    st.header("Search for the picture", anchor=False)
     st.caption(
         "A picture is changed step by step until its features are those that are kept. Nothing is trained for it; "
         f"it takes a minute or so and ends after {searches.SEARCH_SECONDS // 60} minutes at the latest."

@@ -122,9 +122,9 @@ def compare(before: Image.Image, after: Image.Image, labels: tuple[str, str], ke
     )
 
 
-def alone(image: Image.Image) -> None:
-    """A picture alone, as large as there is room."""
-    st.image(source(image), width=image.width if image.width < 760 else "stretch")
+def alone(image: Image.Image, words: str) -> None:
+    """A picture alone, as large as there is room, and what it is in words."""
+    st.image(source(image), alt=words, width=image.width if image.width < 760 else "stretch")
 
 
 def canvas(picture: Picture) -> Any:
