@@ -19,6 +19,7 @@ def faults(page: Page) -> list[str]:
     """What axe-core finds that keeps somebody from using the page."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)  # until colours have changed
+    rest(page)  # what is out of date is pale
     found = Axe().run(page).response["violations"]
     nodes = [node for each in found if each["impact"] in SEVERE for node in each["nodes"]]
     return [f"{node['html']}: {node['failureSummary']}" for node in nodes]
@@ -106,19 +107,19 @@ def test_what_is_drawn_is_erased_undone_and_done_again(page: Page, address: str)
     page.get_by_role("button", name="Eraser").click()
     page.get_by_role("slider", name="Brush width").fill("20")
     drag((40, 60), (90, 60))
-    missing("7.5%")
+    missing("7.7%")
     undo.click()
     missing("10.0%")
     redo.click()
-    missing("7.5%")
+    missing("7.7%")
     assert redo.is_disabled()
     page.get_by_role("button", name="Fill the hole").click()
     page.locator("button[data-id=Telea]").click()
     page.get_by_role("heading", name="A closer look: Telea").wait_for()
     _, data = downloaded(page, "Result (PNG)")
     changed = (np.asarray(Image.open(io.BytesIO(data))) != np.asarray(pictures.noise(200, 100, seed=6))).any(-1)
-    assert changed[20:49, 40:90].mean() > 0.9
-    assert not changed[50:].any()
+    assert changed[20:50, 40:90].mean() > 0.9
+    assert not changed[51:].any()
 
     page.get_by_role("button", name="Clear").click()
     page.get_by_text("Draw a box or a stroke over what is missing.").wait_for()
