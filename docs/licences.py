@@ -50,7 +50,12 @@ SPELLINGS = {
     "NVIDIA Proprietary Software": "NVIDIA",
 }
 """What authors write, as SPDX has it. BSD alone: the metadata do not say which."""
-CLEARER = {"contourpy": "BSD-3-Clause", "cuda-toolkit": "NVIDIA", "lpips": "BSD-2-Clause"}
+CLEARER = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # axe-core is in it
+    "contourpy": "BSD-3-Clause",
+    "cuda-toolkit": "NVIDIA",
+    "lpips": "BSD-2-Clause",
+}
 """Of packages whose metadata name none, or not which BSD, as the package itself has it."""
 
 

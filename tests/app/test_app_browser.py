@@ -4,114 +4,23 @@ One server and one browser serve all tests. `make browser` finds or installs the
 """
 
 import io
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.request import urlopen
 
 import browsers
 import numpy as np
 import pictures
 import pytest
-from conftest import ROOT, Project
+from browsers import SLOW, at_rest, downloaded, open_page, rest, upload
+from conftest import Project
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from afterimage import apply
 from afterimage.core.images import encode_png
 from afterimage.evaluation.baselines import holes as baselines
 
 pytestmark = browsers.needed
-SLOW = 60_000
-"""Milliseconds that the first use of a model may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def address(project: Project) -> Iterator[str]:
-    """`afterimage app` on the tiny project, as a visitor reaches it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = "from afterimage.cli import main; main()"
-    words = [sys.executable, "-c", program, "app", "--project", str(project.root), "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    log = project.home / "app.log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(words, env=environment, cwd=project.home, stdout=stream, stderr=stream)
-    try:
-        for _ in range(240):
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                    break
-            except OSError:
-                assert server.poll() is None, log.read_text()
-                time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsers.opened() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A visitor's own window; whatever it asks of another host fails the test, since the page must work offline."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = context.new_page()
-    page.set_default_timeout(SLOW)
-    yield page
-    context.close()
-    here = (address, address.replace("http", "ws"), "data:", "blob:")
-    assert [url for url in asked if not url.startswith(here)] == []
-
-
-def open_page(page: Page, address: str, name: str) -> None:
-    page.goto(f"{address}/{name}")
-    page.get_by_role("heading", level=1).wait_for()
-    rest(page)
-
-
-def rest(page: Page) -> None:
-    """Wait until the page's script has ended, and for half a second has not begun anew: what is clicked while it runs
-    can be gone before the click has an effect."""
-    app = page.locator("[data-testid=stApp]")
-    quiet = 0
-    for _ in range(600):
-        quiet = quiet + 1 if app.get_attribute("data-test-script-state") == "notRunning" else 0
-        if quiet == 5:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the page's script does not end")
-
-
-def send(page: Page, name: str, data: bytes, place: int = 0) -> None:
-    kind = "image/jpeg" if name.endswith("jpg") else "image/png"
-    page.locator("input[type=file]").nth(place).set_input_files({"name": name, "mimeType": kind, "buffer": data})
-
-
-def upload(page: Page, name: str, data: bytes) -> None:
-    page.get_by_role("radio", name="Upload", exact=True).click()
-    page.locator("input[type=file]").first.wait_for(state="attached")
-    rest(page)
-    send(page, name, data)
-
-
-def downloaded(page: Page, button: str) -> tuple[str, bytes]:
-    rest(page)
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name=button).click()
-    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
 
 def test_a_visitor_uploads_compares_and_downloads(page: Page, address: str, project: Project) -> None:
@@ -146,18 +55,6 @@ def test_a_visitor_uploads_compares_and_downloads(page: Page, address: str, proj
     page.get_by_role("heading", name="A closer look: layer1").wait_for()
     assert time.monotonic() - started < 10  # computed already; a busy machine, not a second computation
     assert sorted(project.root.rglob("*")) == files  # nothing is written
-
-
-def at_rest(page: Page, element: Locator) -> FloatRect:
-    """Where an element is once the page around it has stopped moving, which takes a busy machine a while."""
-    before = None
-    for _ in range(40):
-        box = element.bounding_box()
-        if box is not None and box == before:
-            return box
-        before = box
-        page.wait_for_timeout(250)
-    raise AssertionError("the page does not come to rest")
 
 
 def test_a_visitor_draws_a_hole_and_it_is_filled(page: Page, address: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 import standins
 from conftest import Project
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 from visits import numbers, page, said, upload, watched
 
 from afterimage import apply
-from afterimage.app import features, models
+from afterimage.app import features, models, searches
+from afterimage.app.places import Places
+from afterimage.app.searches import Phase, Search
 
 
 @pytest.fixture
@@ -45,36 +49,84 @@ def test_rows_of_any_kind_are_listed_by_encoder_and_layer(root: Path, monkeypatc
     assert test.segmented_control(key="encoder").options == ["small", "large"]
     with watched(monkeypatch, "layers-small") as shown:
         upload(test, "mine.png", pictures.png(300, 300))
-        assert list(shown) == ["relu", "layer1"]  # the second row of a layer is offered, and not chosen yet
+        assert list(shown) == ["given", "relu", "layer1"]  # the second row of a layer is offered, and not chosen yet
         assert shown["relu"].getpixel((0, 0)) == tuple(255 - np.asarray(pictures.noise(300, 300))[0, 0])
         pills = test.get("button_group")[2]
         assert [option.content for option in pills.proto.options] == ["relu", "layer1", "relu, light"]
-    assert "Rows of `searches` take pictures of up to 65,536 pixels, such as 256 x 256." in said(test.caption)
     test.segmented_control(key="encoder").set_value("large").run()
-    assert [title.value for title in test.subheader][-1] == "A closer look: relu"
+    assert [title.value for title in test.header][-1] == "A closer look: relu"
     assert not test.exception
 
 
-def test_a_search_is_offered_for_a_small_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_are_offered_where_their_needs_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = page("Features", monkeypatch, root)
     upload(test, "mine.png", pictures.png(60, 40))
-    with watched(monkeypatch, "layers-small") as shown:
-        test.get("button_group")[2].set_value([standins.SEARCH]).run()
-        assert not test.exception
-        assert list(shown) == ["relu, search"]
+    assert test.selectbox(key="search-row").options == ["relu"]
+    test.segmented_control(key="encoder").set_value("large").run()
+    assert not test.selectbox  # none searches from that encoder
     (root / "data/models/a-relu/card.json").unlink()  # what the search starts from
-    monkeypatch.setenv("AFTERIMAGE_PROJECT", str(root))
     assert list(models.usable("features", searches=True)) == ["a-layer1", "a-relu-light", "other"]
+    test.segmented_control(key="encoder").set_value("small").run()
+    assert not test.selectbox and not test.exception
 
 
-def test_a_trained_project_is_searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_searched_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     test = page("Features", monkeypatch, project.root)
-    upload(test, "mine.png", pictures.png(48, 40))
-    with watched(monkeypatch, "layers-small") as shown:
-        test.get("button_group")[2].set_value(["small-relu-search"]).run(timeout=120)
+    upload(test, "mine.png", pictures.png(96, 72))
+    test.select_slider(key="search-px").set_value(64).run()
+    with watched(monkeypatch, "searched") as shown:
+        test.button(key="search-go").click().run()
+        assert test.button(key="search-go").disabled
+        search = test.session_state["search"].search
+        finished(test, search)
+    assert (search.row, search.given.size, search.run.phase) == ("small-relu-search", (64, 48), Phase.DONE)
+    assert list(shown) == ["given", "where it began", "found"]
+    expected = apply.load(project.root, "small-relu-search")(search.given)
+    assert (np.asarray(shown["found"]) == np.asarray(expected)).all()
+    assert f"Over after step {search.run.number}. The picture was 64 x 48 px, reduced from 96 x 72 px." in said(
+        test.caption
+    )
+    upload(test, "other.png", pictures.png(96, 72, seed=9))
+    assert "search" not in test.session_state
+
+
+def test_a_search_is_stopped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page("Features", monkeypatch, root)
+    upload(test, "mine.png", pictures.png(60, 40))
+    monkeypatch.setattr(searches, "PLACES", Places(0))
+    test.button(key="search-go").click().run()
+    assert test.button(key="search-stop").label == "Cancel"
+    assert "place 1 in the queue" in str(test.get("progress")[0].proto)
+    test.button(key="search-stop").click().run()
+    search = test.session_state["search"].search
+    finished(test, search)
+    assert (search.run.phase, test.button(key="search-go").disabled) == (Phase.STOPPED, False)
+    assert not test.error and not test.exception
+
+
+def test_a_search_that_fails_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page("Features", monkeypatch, root)  # its rows stand in for trained ones: none can be loaded
+    upload(test, "mine.png", pictures.png(60, 40))
+    test.button(key="search-go").click().run()
+    finished(test, test.session_state["search"].search)
+    (sentence,) = said(test.error)
+    assert "searches" in sentence and "\n" not in sentence
     assert not test.exception
-    assert not test.error
-    assert shown["relu, search"].size == (48, 40)
+
+
+def finished(test: AppTest, search: Search) -> None:
+    for _ in range(600):
+        if search.run.over:
+            break
+        time.sleep(0.1)
+    test.run()
+
+
+def test_a_layer_says_how_many_numbers_it_keeps() -> None:
+    given = [{"layer": "relu1_2", "shape": [64, 64, 64]}, {"layer": "relu3_3", "shape": [256, 16, 16]}]
+    row = models.Row("mine", "small", {"size": 64, "given": given}, False)
+    assert features.share(row) == "64 maps at full size + 256 maps at 1/4 size, 27 times the picture's numbers"
+    assert features.share(models.Row("mine", "small", {"given": given}, False)) == ""
 
 
 def test_labels_are_unique() -> None:
@@ -132,6 +184,7 @@ def test_a_batch_comes_back_as_a_zip(root: Path, monkeypatch: pytest.MonkeyPatch
     good = pictures.png(50, 40)
     files = [("a.png", good, "image/png"), ("a.png", good, "image/png"), ("bad.png", b"no", "image/png")]
     test.file_uploader(key="features-batch-files").set_value(files).run()
+    assert test.button(key="features-batch-go").label.replace("\\", "") == "Rebuild 3 pictures by a-relu"
     test.button(key="features-batch-go").click().run()
     assert not test.exception
     assert said(test.error) == ["bad.png: not a picture in a known format; expected JPEG, PNG, WebP, HEIC or GIF."]

@@ -1,5 +1,6 @@
 """What the server and the sessions hold of visitors has bounds, is not on the disk, and goes when they go."""
 
+import gc
 import socket
 import time
 import weakref
@@ -18,6 +19,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from websockets.exceptions import ConnectionClosed
 
 from afterimage.app import frame, held, kept, models, safety
+from afterimage.app.places import Places
 from afterimage.app.server import MAX_STATE_MEGABYTES
 from afterimage.core.errors import AfterimageError
 
@@ -70,6 +72,7 @@ def test_large_files_that_differ_have_addresses_that_differ() -> None:
 @pytest.fixture
 def visitor(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """The state of a session, which others can take the place of."""
+    gc.collect()  # of visitors of tests before
     state: dict[str, object] = {}
     monkeypatch.setattr(kept.st, "session_state", state)
     return state
@@ -147,9 +150,11 @@ def test_runs_wait_for_a_place_and_say_so(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_places_are_given_in_the_order_in_which_visitors_came() -> None:
-    places = frame.Places(1)
+    places = Places(1)
     first, second, third, fourth = (places.enter() for _ in range(4))
     assert [ticket.is_set() for ticket in (first, second, third)] == [True, False, False]
+    assert [places.ahead(ticket) for ticket in (first, second, fourth)] == [0, 0, 2]
+    assert places.waiting() == 3
     places.leave(second)  # waits no more
     places.leave(first)
     assert [ticket.is_set() for ticket in (third, fourth)] == [True, False]

@@ -39,7 +39,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_table_of_each_kind_of_observation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = page("Results", monkeypatch, root)
     assert not test.exception
-    titles = [title.value for title in test.subheader]
+    titles = [title.value for title in test.header]
     tables = {title: table.value for title, table in zip(titles, test.dataframe, strict=False)}
     assert titles == ["Features", "Holes", "Frames"]
     shown = tables["Features"]

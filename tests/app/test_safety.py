@@ -88,6 +88,12 @@ def test_shapes_become_the_mask_that_was_drawn() -> None:
     assert drawn[8:12, 5:35].all()
     assert not drawn[:5].any()
     assert drawn[10, 2:4].all()  # ends are round and reach beyond the points
+    eraser = {**stroke, "erases": True, "points": [[10, 6], [20, 6]]}
+    later = {"kind": "box", "box": [12, 4, 14, 6]}
+    left = safety.mask_from_shapes([box, eraser, later], (40, 20))
+    expected[4:9, 10:22] = False
+    expected[4:6, 12:14] = True  # what is drawn after the eraser stays
+    assert (left[:, :20] == expected[:, :20]).all() and (left[:, 24:] == expected[:, 24:]).all()
     dot = safety.mask_from_shapes([{"kind": "stroke", "width": 4, "points": [[20, 10]]}], (40, 20))
     assert 4 < dot.sum() < 40
 

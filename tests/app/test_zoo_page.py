@@ -35,10 +35,14 @@ def test_without_trained_rows_the_page_opens_on_those_of_the_zoo(clone: Path, mo
     with watched(monkeypatch, "restored") as shown:
         upload(test, "bad.png", pictures.png(64, 48))
     assert not test.exception and not test.info
-    assert list(shown) == [NAME, FILTER]
+    assert list(shown) == ["given", NAME, FILTER]
     assert np.asarray(shown[NAME]).shape == (48, 64, 3)
     about = zoo.card(clone, NAME)["about"]
-    assert f"{NAME} was trained on {', '.join(about['data'])}. {about['licence']}" in said(test.caption)
+    assert f"{NAME}: {about['licence']}" in said(test.caption)
+    trained = (
+        f"{NAME} was trained on tiles of 240 px of {', '.join(about['data'])}: damage of the levels camera, light, "
+    )
+    assert any(text.startswith(trained) for text in said(test.caption))
 
 
 def test_beside_trained_rows_they_come_first_and_what_enlarges_is_offered_only(

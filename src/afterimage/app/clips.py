@@ -16,6 +16,11 @@ EXTENSIONS = ("mp4", "mov", "m4v", "webm", "mkv")
 MAX_SECONDS = 10
 MAX_PIXELS = 60_000_000
 """Of all frames together: 180 MB in memory."""
+ALLOWED = (
+    f"{MAX_SECONDS} s, {safety.MAX_MEGABYTES} MB and {MAX_PIXELS // 1_000_000} megapixels in all its frames, such as "
+    f"{MAX_PIXELS // (640 * 360)} of 640 x 360 px"
+)
+"""The bounds of a clip in words."""
 
 
 class Clip(NamedTuple):

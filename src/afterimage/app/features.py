@@ -1,27 +1,25 @@
 """The page Features: a picture rebuilt from the layers of an encoder, beside each other."""
 
+import math
 from collections.abc import Mapping
 
 import streamlit as st
 
 from afterimage import observations
-from afterimage.app import inputs, live, models, widgets
+from afterimage.app import inputs, live, models, searched, trained, widgets
 from afterimage.app.safety import Picture
 from afterimage.core.errors import AfterimageError
 
 KIND = "features"
-MAX_SEARCHED = 65_536
-"""Pixels of a picture up to which an image is searched for: one of 256 px a side takes a minute or more."""
+GIVEN = "given"
 
 
 def show() -> None:
-    trained = models.usable(KIND)
-    if not trained:
+    rows = models.usable(KIND)
+    if not rows:
         widgets.missing(KIND)
         return
     picture = inputs.picture(live=True)
-    small = picture is not None and picture.image.width * picture.image.height <= MAX_SEARCHED
-    rows = models.usable(KIND, searches=small)
     left, right = st.columns([1, 3])
     encoders = list(dict.fromkeys(encoder(row) for row in rows.values()))
     of = left.segmented_control("Encoder", encoders, default=encoders[0], key="encoder", required=True)
@@ -36,31 +34,43 @@ def show() -> None:
         key=f"rows-{of}",
     )
     widgets.terms(rows, chosen)
-    if picture is not None and not small and models.usable(KIND, searches=True).keys() != trained.keys():
-        right.caption(f"Rows of `searches` take pictures of up to {MAX_SEARCHED:,} pixels, such as 256 x 256.")
     if picture is None and not inputs.is_live():
         return
     if not chosen:
         st.info("Choose a layer to rebuild the picture from.", icon=":material/layers:")
-        return
-    if picture is None:
+    elif picture is None:
         row = next(name for name in names if name in chosen)
         shared = models.load(row)
-        st.subheader(f"The camera through {widgets.verbatim(names[row])}", anchor=False)
+        st.header(f"The camera through {widgets.verbatim(names[row])}", anchor=False)
         live.show(lambda image: shared.run(lambda model: model(image)).value, f"live-{row}")
-        return
-    made = _rebuild(picture, {name: names[name] for name in names if name in chosen})
+    else:
+        _layers(picture, of, {name: names[name] for name in names if name in chosen}, rows)
+    searches = {name: row for name, row in models.usable(KIND, searches=True).items() if row.searched}
+    searches = {name: row for name, row in searches.items() if encoder(row) == of}
+    if picture is not None and searches:
+        searched.show(picture, labels(searches))
+
+
+def _layers(picture: Picture, of: str, names: Mapping[str, str], rows: Mapping[str, models.Row]) -> None:
+    """What each chosen layer of an encoder holds of a picture, beside the picture."""
+    made = _rebuild(picture, names)
     if not made:
         return
-    st.subheader("Layer by layer", anchor=False)
-    cells = [
-        widgets.Cell(name, result.value, names[name], _notes(picture, name, result)) for name, result in made.items()
-    ]
-    looked = widgets.gallery(cells, f"layers-{of}")
-    st.subheader(f"A closer look: {widgets.verbatim(names[looked])}", anchor=False)
+    st.header("Layer by layer", anchor=False)
+    image = picture.image
+    trained.warn({names[name]: trained.unlike_features(rows[name], image) for name in made})
+    cells = [widgets.Cell(GIVEN, image, GIVEN, [f"{image.width} x {image.height} px, all that the encoder sees"])]
+    for name, result in made.items():
+        cells.append(widgets.Cell(name, result.value, names[name], _notes(picture, rows[name], result)))
+    looked = widgets.gallery(cells, f"layers-{of}", first=next(iter(made)))
+    if looked == GIVEN:
+        st.header("A closer look: given", anchor=False)
+        widgets.alone(image, GIVEN)
+        return
+    st.header(f"A closer look: {widgets.verbatim(names[looked])}", anchor=False)
+    trained.say(rows[looked])
     widgets.result(picture, made[looked], f"{of} {names[looked]}", KIND)
-    if looked in trained:
-        inputs.several("features-batch", looked, lambda image: models.load(looked).run(lambda m: m(image)).value)
+    inputs.several("features-batch", "Rebuild", looked, lambda image: models.load(looked).run(lambda m: m(image)).value)
 
 
 def encoder(row: models.Row) -> str:
@@ -79,14 +89,14 @@ def labels(rows: Mapping[str, models.Row]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, row in rows.items():
         text = " + ".join(layers(row))
-        words = "search" if row.searched else row.card.get("words", "")
+        words = row.card.get("words", "")
         choices = [text, f"{text}, {words}"] if words else [text]
-        free = (choice for choice in (choices[1:] if row.searched else choices) if choice not in found.values())
+        free = (choice for choice in choices if choice not in found.values())
         found[name] = next(free, f"{text}, {name}")
     return found
 
 
-def _rebuild(picture: Picture, names: dict[str, str]) -> dict[str, models.Made]:
+def _rebuild(picture: Picture, names: Mapping[str, str]) -> dict[str, models.Made]:
     made: dict[str, models.Made] = {}
     bar = st.empty()
     for number, (name, text) in enumerate(names.items()):
@@ -99,6 +109,21 @@ def _rebuild(picture: Picture, names: dict[str, str]) -> dict[str, models.Made]:
     return made
 
 
-def _notes(picture: Picture, name: str, result: models.Made) -> list[str]:
-    found = models.once(picture, ("numbers", name, result), lambda: models.numbers(picture.image, result.value))
-    return [widgets.summary(found), widgets.seconds(result.seconds)]
+def _notes(picture: Picture, row: models.Row, result: models.Made) -> list[str]:
+    found = models.once(picture, ("numbers", row.name, result), lambda: models.numbers(picture.image, result.value))
+    return [f"{widgets.summary(found)}, {widgets.seconds(result.seconds)}", share(row), trained.short(row)]
+
+
+def share(row: models.Row) -> str:
+    """How many numbers its layers hold for each of the picture's; empty where the card does not tell."""
+    given, side = row.card.get("given", []), row.card.get("size")
+    shapes = [part["shape"] for part in given if "shape" in part]
+    if not side or not shapes or len(shapes) != len(given):
+        return ""
+    of = sum(math.prod(shape) for shape in shapes) / (3 * side**2)
+    sizes = " + ".join(f"{shape[0]} maps at {_part(side, shape[1])} size" for shape in shapes)
+    return f"{sizes}, {of:.2g} times the picture's numbers"
+
+
+def _part(side: int, of: int) -> str:
+    return "full" if side == of else f"1/{side / of:.2g}"

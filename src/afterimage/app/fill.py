@@ -10,9 +10,9 @@ import streamlit as st
 from PIL import Image
 
 from afterimage import apply
-from afterimage.app import inputs, models, safety, widgets
+from afterimage.app import inputs, models, safety, trained, widgets
 from afterimage.app.safety import Picture
-from afterimage.core.errors import AfterimageError
+from afterimage.core.errors import AfterimageError, ImageError
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.masks import Mask, Missing
 
@@ -20,6 +20,7 @@ KIND = "holes"
 TITLES = {"telea": "Telea", "navier_stokes": "Navier-Stokes", "border_mean": "Mean of the border"}
 MISSING: tuple[Missing, ...] = ("auto", "white", "black")
 GREY = 128
+GIVEN = "given"
 
 
 class Method(NamedTuple):
@@ -56,6 +57,8 @@ class Shown(NamedTuple):
     """A hole as one method fills it: one picture of the gallery."""
 
     title: str
+    method: str
+    """The title of the method that made it, and others as well where it draws samples."""
     made: models.Made
     notes: list[str]
     spread: npt.NDArray[np.float32] | None = None
@@ -66,7 +69,7 @@ def show() -> None:
     picture = inputs.picture()
     if picture is None:
         return
-    st.subheader("What is missing", anchor=False)
+    st.header("What is missing", anchor=False)
     holed = _holed(picture)
     if not models.usable(KIND):
         widgets.missing(KIND)
@@ -88,7 +91,8 @@ def show() -> None:
             return
     found = _fill(holed, chosen, draws)
     if found:
-        _results(holed, found)
+        title = _results(holed, found, chosen)
+        inputs.several("fill-batch", "Fill", title, partial(_same_hole, holed, chosen[title], draws))
 
 
 def _methods() -> dict[str, Method]:
@@ -108,11 +112,15 @@ def _holed(picture: Picture) -> Holed | None:
     try:
         if how == "Draw":
             shapes = widgets.canvas(picture)
-            mask = safety.mask_from_shapes(shapes, size) if shapes else None
+            drawn = safety.mask_from_shapes(shapes, size)
+            mask = drawn if drawn.any() else None  # all of it may be erased again
         else:
             left, right = st.columns([3, 1])
             file = left.file_uploader(
-                "A black and white picture of the same size", type=["png", "jpg", "jpeg", "webp"], key="mask-file"
+                f"A black and white picture of {size[0]} x {size[1]} px and at most {safety.MAX_MEGABYTES} MB",
+                type=["png", "jpg", "jpeg", "webp"],
+                max_upload_size=safety.MAX_MEGABYTES,
+                key="mask-file",
             )
             missing = right.selectbox("Missing is", MISSING, key="mask-missing")
             mask = safety.mask_from_file(file.name, file.getvalue(), size, missing) if file else None
@@ -156,7 +164,7 @@ def _fill(holed: Holed, chosen: dict[str, Method], draws: dict[str, Any]) -> lis
             if method.row is None:
                 make = partial(_classical, method.name, given, holed.mask)
                 made = models.once(holed.picture, (method.name, holed.digest), make)
-                found.append(Shown(title, made, _notes(holed, made)))
+                found.append(Shown(title, title, made, _notes(holed, made)))
             else:
                 found += _by_row(holed, title, method, given, draws)
         except AfterimageError as error:
@@ -174,11 +182,9 @@ def _classical(method: str, given: Image.Image, mask: Mask) -> models.Made:
 
 def _by_row(holed: Holed, title: str, method: Method, given: Image.Image, draws: dict[str, Any]) -> list[Shown]:
     """What a row answers; where it draws samples their mean, how much they differ, and the samples themselves."""
-    from afterimage.observations.holes import Draws
-
-    wanted = Draws(**draws) if method.draws else None
     key = draws.values() if method.draws else ()
-    made = models.apply(method.name, holed.picture, lambda fill: fill(given, holed.mask, wanted), holed.digest, *key)
+    fill = partial(_filled, method, given, holed.mask, draws)
+    made = models.apply(method.name, holed.picture, fill, holed.digest, *key)
     images = {title: made.value.image}
     if made.value.samples:
         images = {f"{title}, mean": made.value.image}
@@ -187,8 +193,15 @@ def _by_row(holed: Holed, title: str, method: Method, given: Image.Image, draws:
     for name, image in images.items():
         one = models.once(holed.picture, (name, made), partial(models.Made, image, made.seconds))
         spread = made.value.spread if image is made.value.image else None
-        found.append(Shown(name, one, _notes(holed, one), spread))
+        notes = [*_notes(holed, one), trained.short(method.row)] if method.row else _notes(holed, one)
+        found.append(Shown(name, title, one, notes, spread))
     return found
+
+
+def _filled(method: Method, given: Image.Image, mask: Mask, draws: dict[str, Any], fill: Any) -> Any:
+    from afterimage.observations.holes import Draws
+
+    return fill(given, mask, Draws(**draws) if method.draws else None)
 
 
 def measure(holed: Holed, original: Image.Image, result: Image.Image) -> dict[str, float]:
@@ -206,26 +219,42 @@ def _notes(holed: Holed, made: models.Made) -> list[str]:
     return [f"{value:.2f} dB in the hole", time]
 
 
-def _results(holed: Holed, found: list[Shown]) -> None:
-    st.subheader("Filled", anchor=False)
-    cells = [widgets.Cell(each.title, each.made.value, each.title, each.notes) for each in found]
-    looked = widgets.gallery(cells, "filled-gallery")
-    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
-    each = next(each for each in found if each.title == looked)
-    widgets.result(
-        holed.picture,
-        each.made,
-        looked,
-        "fill",
-        partial(measure, holed) if holed.whole else None,
-        holed.given(),
-        holed.mask,
-    )
-    for each in found:
-        if each.spread is not None:
-            st.subheader("Where the samples differ", anchor=False)
+def _same_hole(holed: Holed, method: Method, draws: dict[str, Any], image: Image.Image) -> Image.Image:
+    """Another picture with the hole of this one, filled."""
+    size = holed.picture.image.size
+    if image.size != size:
+        raise ImageError(f"{image.width} x {image.height} px; the hole is in a picture of {size[0]} x {size[1]} px.")
+    given = holed._replace(picture=holed.picture._replace(image=image)).given()
+    if method.row is None:
+        filled: Image.Image = _classical(method.name, given, holed.mask).value
+        return filled
+    return models.load(method.name).run(partial(_filled, method, given, holed.mask, draws)).value.image
+
+
+def _results(holed: Holed, found: list[Shown], chosen: dict[str, Method]) -> str:
+    """The hole and how each method fills it; returns the method that the visitor looks at."""
+    st.header("Filled", anchor=False)
+    rows = {title: method.row for title, method in chosen.items() if method.row is not None}
+    trained.warn({title: trained.unlike_holes(row, holed.mask) for title, row in rows.items()})
+    given = holed.given()
+    cells = [widgets.Cell(GIVEN, given, GIVEN, [f"{holed.mask.mean():.1%} missing"])]
+    cells += [widgets.Cell(each.title, each.made.value, each.title, each.notes) for each in found]
+    looked = widgets.gallery(cells, "filled-gallery", first=found[0].title)
+    st.header(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    each = next((each for each in found if each.title == looked), None)
+    if each is None:
+        widgets.alone(given, GIVEN)
+        return found[0].method
+    if each.method in rows:
+        trained.say(rows[each.method])
+    measured = partial(measure, holed) if holed.whole else None
+    widgets.result(holed.picture, each.made, looked, "fill", measured, given, holed.mask)
+    for one in found:
+        if one.spread is not None:
+            st.header("Where the samples differ", anchor=False)
             st.caption(
-                f"Standard deviation of the samples of {widgets.verbatim(each.title.removesuffix(', mean'))}: black "
+                f"Standard deviation of the samples of {widgets.verbatim(one.method)}: black "
                 f"is 0, the brightest colour {apply.SPREAD_SCALE:g} or more, with pixels from 0 to 1."
             )
-            st.image(apply.spread_map(each.spread), width=480)
+            st.image(apply.spread_map(one.spread), alt="Where the samples differ", width=480)
+    return each.method

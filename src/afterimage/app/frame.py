@@ -1,52 +1,20 @@
 """The frame around each page: its question, its navigation, its looks."""
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import streamlit as st
 
-from afterimage.app import features, fill, models, restore, results, widgets
+from afterimage.app import features, fill, history, models, restore, results, widgets
+from afterimage.app.places import Places
 from afterimage.core.errors import AfterimageError
 
 RUNS = 4
 """Visitors whose pictures are worked on at a time; the others wait."""
 MAX_WAIT_SECONDS = 300
-
-
-class Places:
-    """So many visitors at a time; the others wait in the order in which they came."""
-
-    def __init__(self, free: int):
-        self._free = free
-        self._waiting: deque[threading.Event] = deque()
-        self._lock = threading.Lock()
-
-    def enter(self) -> threading.Event:
-        """Join the queue; the event is set when there is a place."""
-        ticket = threading.Event()
-        with self._lock:
-            self._waiting.append(ticket)
-            self._admit()
-        return ticket
-
-    def leave(self, ticket: threading.Event) -> None:
-        """Give up a place, or the wait for one."""
-        with self._lock:
-            if ticket.is_set():
-                self._free += 1
-                self._admit()
-            else:
-                self._waiting.remove(ticket)
-
-    def _admit(self) -> None:
-        while self._free and self._waiting:
-            self._free -= 1
-            self._waiting.popleft().set()
 
 
 PLACES = Places(RUNS)
@@ -89,6 +57,13 @@ ENTRIES = (
         "Draw over what is missing or should go. Each method fills the hole; pixels outside it stay as they are.",
         fill.show,
         fill.KIND,
+    ),
+    Entry(
+        "History",
+        ":material/history:",
+        "Which of them is better?",
+        "The results that you looked at since you came, to compare with each other and to take home.",
+        history.show,
     ),
     Entry(
         "Results",
@@ -134,7 +109,8 @@ def _place() -> Iterator[None]:
         while not ticket.wait(1):
             if time.monotonic() > ends:
                 raise AfterimageError("Too many visitors are at work here; try again in a minute.")
-            said.caption("Waiting for other visitors' pictures.")  # and Streamlit stops here if nobody waits any more
+            place = f"place {PLACES.ahead(ticket) + 1} in the queue."
+            said.caption(f"Waiting for other visitors' pictures: {place}")  # Streamlit stops here if nobody waits
         said.empty()
         yield
     finally:

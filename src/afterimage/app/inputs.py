@@ -73,7 +73,7 @@ def picture(live: bool = False) -> Picture | None:
         return _sample()
     if source == "Upload":
         file = st.file_uploader(
-            f"A picture of at most {safety.MAX_MEGABYTES} MB",
+            f"A picture of at most {safety.ALLOWED}",
             type=list(safety.EXTENSIONS),
             max_upload_size=safety.MAX_MEGABYTES,
             key="upload",
@@ -118,16 +118,18 @@ def read(file: Any) -> Picture | None:
     return found
 
 
-def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> None:
-    """Many pictures in, a zip of results out; what cannot be read is named, and the others go on.
+def several(key: str, verb: str, what: str, use: Callable[[Image.Image], Image.Image]) -> None:
+    """Many pictures in, a zip of results out; what cannot be read or used is named, and the others go on.
 
     Args:
-        what: the row, for the names of the files.
+        verb: what is done to them.
+        what: the row or the method by which it is done.
         use: from a picture to its result.
     """
     with st.expander("Several pictures at once", icon=":material/burst_mode:"):
         files = st.file_uploader(
-            f"At most {safety.MAX_FILES} pictures; the results come as a zip",
+            f"At most {safety.MAX_FILES} pictures, {safety.MAX_BATCH_MEGABYTES} MB in all, each of at most "
+            f"{safety.ALLOWED}; the results come as a zip",
             type=list(safety.EXTENSIONS),
             max_upload_size=safety.MAX_MEGABYTES,
             accept_multiple_files=True,
@@ -141,7 +143,8 @@ def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> N
             widgets.say(error)
             return
         wanted = (what, tuple(file.file_id for file in files))
-        if st.button("Rebuild them all", key=f"{key}-go", type="primary"):
+        count = f"{len(files)} picture{'s' * (len(files) > 1)}"
+        if st.button(f"{verb} {count} by {widgets.verbatim(what)}", key=f"{key}-go", type="primary"):
             kept.put(f"{key}-zip", wanted, "", _zip(files, what, use))
         done = kept.find(f"{key}-zip", wanted, "")
         if done is None:
@@ -151,7 +154,7 @@ def several(key: str, what: str, use: Callable[[Image.Image], Image.Image]) -> N
             widgets.say(fault)
         if data:
             saved = kept.later(f"{key}-zip", wanted, "", lambda done: done[0])
-            widgets.download("All results (zip)", saved, f"afterimage-{what}.zip", f"{key}-download")
+            widgets.download("All results (zip)", saved, f"afterimage-{widgets.file_part(what)}.zip", f"{key}-download")
 
 
 def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image]) -> tuple[bytes, list[str]]:
@@ -165,20 +168,25 @@ def _zip(files: list[Any], what: str, use: Callable[[Image.Image], Image.Image])
     bar = st.progress(0.0)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for number, file in enumerate(files):
-            bar.progress(number / len(files), f"{widgets.verbatim(safety.plain(file.name))}")
+            said = widgets.verbatim(safety.plain(file.name))
+            bar.progress(number / len(files), f"{said}, {number + 1} of {len(files)}")
+            shown = safety.plain(file.name)
             try:
                 given = safety.picture(file.name, file.getvalue())
+            except AfterimageError as error:  # which names the file
+                faults.append(str(error))
+                continue
+            try:
                 data = encode_png(use(given.image))
                 if stream.tell() + len(data) > MAX_ZIP_MEGABYTES * 1_000_000:
-                    shown = safety.plain(file.name)
-                    raise ImageError(f"{shown}: left out, since the zip has room for {MAX_ZIP_MEGABYTES} MB.")
+                    raise ImageError(f"left out, since the zip has room for {MAX_ZIP_MEGABYTES} MB.")
             except AfterimageError as error:
-                faults.append(str(error))
+                faults.append(f"{shown}: {error}")
                 continue
             name, again = given.name, 2
             while name in names:
                 name, again = f"{given.name}-{again}", again + 1
             names.add(name)
-            archive.writestr(f"{name}-{what}.png", data)
+            archive.writestr(f"{name}-{widgets.file_part(what)}.png", data)
     bar.empty()
     return (stream.getvalue() if names else b""), faults

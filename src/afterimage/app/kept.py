@@ -63,6 +63,14 @@ def find(group: str, subject: Hashable, key: Hashable) -> Any:
     return _find(_mine(), group, subject, key)
 
 
+def every(group: str, subject: Hashable) -> dict[Hashable, Any]:
+    """All that is kept of a group by its keys, the first kept first."""
+    mine = _mine()
+    with _LOCK:
+        found = mine.values.items() if mine.subjects.get(group) == subject else ()
+        return {name[1]: value for name, value in found if name[0] == group}
+
+
 def later(group: str, subject: Hashable, key: Hashable, use: Callable[[Any], T]) -> Callable[[], T]:
     """A function that uses what is kept when it is called, from any thread; until then it holds on to nothing."""
     mine = _mine()

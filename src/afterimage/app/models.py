@@ -133,12 +133,14 @@ def first(rows: Mapping[str, Row]) -> list[str]:
 
 
 def load(row: str) -> Shared:
-    """A row as `apply.load` gives it, the same for all visitors until it is trained anew.
+    """A row as `apply.load` gives it, the same for all visitors until it is trained anew; it says so where that takes a
+    while.
 
     Raises:
         AfterimageError: it cannot be loaded.
     """
-    return _load(project(), row, _written(row))
+    with st.spinner(f"Loading `{row}`, which takes a while the first time", show_time=True):
+        return _load(project(), row, _written(row))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from afterimage.app import clips, inputs, kept, live, models, safety, widgets
+from afterimage.app import clips, inputs, kept, live, models, safety, trained, widgets
 from afterimage.app.safety import Picture
 from afterimage.core.errors import AfterimageError
 from afterimage.core.images import Uint8
@@ -96,10 +96,10 @@ def _photograph() -> None:
         except AfterimageError as error:
             widgets.say(error)
     bar.empty()
-    _results(picture, given, found, measured=bool(records))
-    if chosen:
-        title, method = next(iter(chosen.items()))
-        inputs.several("restore-batch", widgets.file_part(title), lambda image: _restored(method, image, amounts).value)
+    looked = _results(picture, given, found, chosen, measured=bool(records))
+    if looked is not None:
+        method = chosen[looked]
+        inputs.several("restore-batch", "Restore", looked, lambda image: _restored(method, image, amounts).value)
 
 
 def _live() -> None:
@@ -195,21 +195,32 @@ def spoiled(image: Image.Image, records: Records) -> Image.Image:
         return Image.fromarray(frame)
 
 
-def _results(picture: Picture, given: models.Made, found: dict[str, models.Made], measured: bool) -> None:
-    every = {GIVEN: given, **found} if measured else found
-    if not every:
-        return
-    st.subheader("Restored" if found else "Given", anchor=False)
-    cells = [widgets.Cell(title, made.value, title, _notes(picture, made, measured)) for title, made in every.items()]
+def _results(
+    picture: Picture, given: models.Made, found: dict[str, models.Made], chosen: dict[str, Method], measured: bool
+) -> str | None:
+    """What was given and what each method made of it; returns the method that the visitor looks at."""
+    st.header("Restored" if found else "Given", anchor=False)
+    rows = {title: models.usable(KIND)[chosen[title].name] for title in found if chosen[title].trained}
+    trained.warn({title: trained.unlike_frames(row, given.value) for title, row in rows.items()})
+    cells = [widgets.Cell(GIVEN, given.value, GIVEN, _notes(picture, given, measured))]
+    for title, made in found.items():
+        more = [trained.short(rows[title])] if title in rows else []
+        cells.append(widgets.Cell(title, made.value, title, [*_notes(picture, made, measured), *more]))
     looked = widgets.gallery(cells, "restored", first=next(iter(found), GIVEN))
-    st.subheader(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
+    st.header(f"A closer look: {widgets.verbatim(looked)}", anchor=False)
     if looked == GIVEN:
-        widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
-    else:
-        beside = given.value
-        if beside.size != found[looked].value.size:
-            beside = beside.resize(found[looked].value.size, Image.Resampling.BICUBIC)
-        widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, beside)
+        if measured:
+            widgets.compare(picture.image, given.value, ("original", GIVEN), "restore-given")
+        else:
+            widgets.alone(given.value, GIVEN)
+        return next(iter(found), None)
+    if looked in rows:
+        trained.say(rows[looked])
+    beside = given.value
+    if beside.size != found[looked].value.size:
+        beside = beside.resize(found[looked].value.size, Image.Resampling.BICUBIC)
+    widgets.result(picture, found[looked], looked, "restore", models.numbers if measured else None, beside)
+    return looked
 
 
 def _notes(picture: Picture, made: models.Made, measured: bool) -> list[str]:
@@ -224,7 +235,7 @@ def _notes(picture: Picture, made: models.Made, measured: bool) -> list[str]:
 
 def _clip() -> None:
     file = st.file_uploader(
-        f"A clip of at most {clips.MAX_SECONDS} s and {safety.MAX_MEGABYTES} MB",
+        f"A clip of at most {clips.ALLOWED}",
         type=list(clips.EXTENSIONS),
         max_upload_size=safety.MAX_MEGABYTES,
         key="clip",

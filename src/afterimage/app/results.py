@@ -51,7 +51,7 @@ def _numbers(now: Numbers) -> None:
     for kind, lines in tables.results(models.project()).items():
         found = [_line(kind, line, now) for line in lines if _name(kind, line) in now]
         if found:
-            st.subheader(kind.capitalize(), anchor=False)
+            st.header(kind.capitalize(), anchor=False)
             _table(found, MAIN[kind])
     st.caption(
         "Means over the test images, measured on the saved 8-bit pictures. The interval is that of the metric before "
@@ -106,7 +106,7 @@ def _figures() -> None:
     first = next((name for name in figures if name.startswith("depth")), next(iter(figures)))
     chosen = st.pills("Figure", list(figures), default=first, format_func=_title, key="figure", required=True)
     with st.container(key="paper"):  # figures are drawn for white paper
-        st.image(figures[chosen].read_bytes())
+        st.image(figures[chosen].read_bytes(), alt=_title(chosen))
 
 
 def _title(stem: str) -> str:

@@ -27,6 +27,8 @@ MAX_MEGABYTES = 25
 """Of one file."""
 MAX_PIXELS = 25_000_000
 MIN_SIDE, MAX_SIDE = 32, 12_000
+ALLOWED = f"{MAX_MEGABYTES} MB, {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE:,} px a side"
+"""The bounds of a picture in words."""
 MAX_FILES = 24
 """Pictures in a batch."""
 MAX_BATCH_MEGABYTES = 200
@@ -119,7 +121,8 @@ def stem(name: str) -> str:
 
 
 def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> Mask:
-    """The mask `[H, W]`, True = missing, that boxes and strokes draw on a picture of `size` (width, height).
+    """The mask `[H, W]`, True = missing, that boxes and strokes draw on a picture of `size` (width, height), one after
+    another; strokes that erase take away what was drawn before.
 
     `shapes` is what the browser says, so nothing about it is taken for granted.
 
@@ -138,11 +141,11 @@ def mask_from_shapes(shapes: Any, size: tuple[int, int]) -> Mask:
                 if right > left and bottom > top:
                     pen.rectangle((left, top, right - 1, bottom - 1), fill=1)
             else:
-                width = max(1, _inside(shape["width"], max(size)))
+                width, ink = max(1, _inside(shape["width"], max(size))), int(not shape.get("erases"))
                 points = [(_inside(x, max(size)), _inside(y, max(size))) for x, y in shape["points"]]
-                pen.line(points, fill=1, width=width)
+                pen.line(points, fill=ink, width=width)
                 for x, y in points:
-                    pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=1)
+                    pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=ink)
     return np.asarray(layer) > 0
 
 

@@ -60,6 +60,20 @@ NUMBERS = {
 Measure = Callable[[Image.Image, Image.Image], dict[str, float]]
 
 
+HISTORY = "history"
+"""The group of what `kept` holds of the results that a visitor looked at."""
+
+
+class Result(NamedTuple):
+    """A result of this session."""
+
+    picture: Picture
+    """What it was made from, or should be."""
+    image: Image.Image
+    title: str
+    notes: Sequence[str]
+
+
 class Cell(NamedTuple):
     """A picture in a gallery."""
 
@@ -74,8 +88,14 @@ def gallery(cells: Sequence[Cell], key: str, small: bool = False, first: str | N
     ids = [cell.id for cell in cells]
     before = st.session_state.get(key, {}).get("chosen")
     current = next(id for id in (before, first, ids[0]) if id in ids)
+    longest = 240 if small else 640
     items = [
-        {"id": cell.id, "src": source(cell.image, 240 if small else 640), "title": cell.title, "notes": cell.notes}
+        {
+            "id": cell.id,
+            "src": source(cell.image, longest),
+            "title": cell.title,
+            "notes": list(filter(None, cell.notes)),
+        }
         for cell in cells
     ]
     ratio = "4 / 3" if small else f"{cells[0].image.width} / {cells[0].image.height}"
@@ -100,6 +120,11 @@ def compare(before: Image.Image, after: Image.Image, labels: tuple[str, str], ke
             "height": before.height,
         },
     )
+
+
+def alone(image: Image.Image, words: str) -> None:
+    """A picture alone, as large as there is room, and what it is in words."""
+    st.image(source(image), alt=words, width=image.width if image.width < 760 else "stretch")
 
 
 def canvas(picture: Picture) -> Any:
@@ -157,10 +182,10 @@ def missing(observes: str) -> None:
 
 
 def terms(rows: Mapping[str, models.Row], chosen: Sequence[str]) -> None:
-    """Say what the chosen rows of the zoo were trained on, and what follows from it; nothing of those trained here."""
+    """Say what follows from what the chosen rows of the zoo were trained on; nothing of those trained here."""
     for name in chosen:
         if about := rows[name].card.get("about"):
-            st.caption(verbatim(f"{name} was trained on {', '.join(about['data'])}. {about['licence']}"))
+            st.caption(verbatim(f"{name}: {about['licence']}"))
 
 
 def intensity(image: Image.Image, factor: float, where: Mask | None = None) -> Image.Image:
@@ -190,7 +215,8 @@ def result(
     given: Image.Image | None = None,
     where: Mask | None = None,
 ) -> None:
-    """A result beside what it was made from: divider and zoom, intensity, numbers, downloads.
+    """A result beside what it was made from: divider and zoom, intensity, numbers, downloads. It becomes a part of the
+    session's history.
 
     Args:
         made: its value is an image of the picture's size.
@@ -214,6 +240,8 @@ def result(
         with st.container(horizontal=True, gap="small"):
             for name, value in [*shown_numbers(found), ("Time", seconds(made.seconds))]:
                 st.metric(name, value, width=92)
+        notes = [summary(found), *([f"intensity {factor:g}"] if factor != 1 else []), seconds(made.seconds)]
+        kept.once(HISTORY, "", (picture.digest, key, made, factor), lambda: Result(picture, image, title, notes))
         large = image.width * image.height > models.MAX_MEASURED
         if measure and large:
             st.caption(f"SSIM and LPIPS are measured up to {models.MAX_MEASURED / 1e6:.0f} megapixels.")

@@ -3,6 +3,7 @@
     features.py   an image's features, or features from a file, and the image that they give
     holes.py      an image with holes, and the image with its holes filled
     frames.py     frames of a bad camera, and restored ones
+    searching.py  a search for the image of features, of which each step is told
     files.py      the formats that images are written in
     submission.py the boxes of many images as a submission file
     scoring.py    anybody's outputs beside the baselines

@@ -1,12 +1,16 @@
 // Boxes and strokes over a picture. data: {image, width, height}; state: shapes, in px of the whole picture:
-// {kind: "box", box: [x0, y0, x1, y1]} or {kind: "stroke", width, points: [[x, y], ...]}.
+// {kind: "box", box: [x0, y0, x1, y1]} or {kind: "stroke", erases, width, points: [[x, y], ...]}.
 const sketches = new WeakMap();
+const MOST = 8;
 const BOX = 75 / 256; // of the shorter side: the two boxes that most systems are measured on
 
 export default function ({ data, parentElement, setStateValue }) {
   const canvas = parentElement.querySelector("canvas");
-  const sketch = sketches.get(canvas) ?? { shapes: [], shape: null, tool: "box", image: new Image() };
+  const sketch = sketches.get(canvas) ?? {
+    shapes: [], past: [], future: [], shape: null, tool: "box", zoom: 1, image: new Image(),
+  };
   sketches.set(canvas, sketch);
+  const sheet = parentElement.querySelector(".sheet");
   const brush = parentElement.querySelector("input");
   const pen = canvas.getContext("2d");
   if (sketch.image.src !== data.image) {
@@ -17,8 +21,8 @@ export default function ({ data, parentElement, setStateValue }) {
       draw();
     };
   }
-  canvas.style.width = `min(100%, ${Math.max(data.width, 760)}px, min(72vh, 560px) * ${data.width / data.height})`;
-  canvas.style.aspectRatio = `${data.width} / ${data.height}`;
+  sheet.style.width = `min(100%, ${Math.max(data.width, 760)}px, min(72vh, 560px) * ${data.width / data.height})`;
+  sheet.style.aspectRatio = canvas.style.aspectRatio = `${data.width} / ${data.height}`;
 
   function draw() {
     pen.setTransform(1, 0, 0, 1, 0, 0);
@@ -30,6 +34,7 @@ export default function ({ data, parentElement, setStateValue }) {
     ink.scale(scale, scale);
     ink.lineCap = ink.lineJoin = "round";
     for (const each of sketch.shape ? [...sketch.shapes, sketch.shape] : sketch.shapes) {
+      ink.globalCompositeOperation = each.erases ? "destination-out" : "source-over";
       if (each.kind === "box") {
         const [x0, y0, x1, y1] = each.box;
         ink.fillRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
@@ -47,7 +52,24 @@ export default function ({ data, parentElement, setStateValue }) {
     ink.fillRect(0, 0, layer.width, layer.height);
     pen.drawImage(layer, 0, 0);
   }
-  const told = () => { draw(); setStateValue("shapes", sketch.shapes); };
+  const offer = () => {
+    for (const [name, list] of [["undo", sketch.past], ["redo", sketch.future]]) {
+      parentElement.querySelector(`[data-do=${name}]`).disabled = !list.length;
+    }
+  };
+  const told = () => { offer(); draw(); setStateValue("shapes", sketch.shapes); };
+  const become = (shapes) => {
+    sketch.past.push(sketch.shapes);
+    sketch.future = [];
+    sketch.shapes = shapes;
+    told();
+  };
+  const back = (from, to) => {
+    if (!from.length) return;
+    to.push(sketch.shapes);
+    sketch.shapes = from.pop();
+    told();
+  };
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     const along = (at, start, length, size) => Math.round(Math.min(1, Math.max(0, (at - start) / length)) * size);
@@ -64,15 +86,18 @@ export default function ({ data, parentElement, setStateValue }) {
   };
 
   canvas.onpointerdown = (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    if (sketch.tool === "move") return;
     const [x, y] = place(event);
     const width = Math.max(1, Math.round((Number(brush.value) / 100) * Math.min(data.width, data.height)));
+    const erases = sketch.tool === "eraser";
     const boxed = sketch.tool === "box";
-    sketch.shape = boxed ? { kind: "box", box: [x, y, x, y] } : { kind: "stroke", width, points: [[x, y]] };
-    canvas.setPointerCapture(event.pointerId);
+    sketch.shape = boxed ? { kind: "box", box: [x, y, x, y] } : { kind: "stroke", erases, width, points: [[x, y]] };
     draw();
   };
   canvas.onpointermove = (event) => {
     const { shape } = sketch;
+    if (sketch.tool === "move" && event.buttons) sheet.scrollBy(-event.movementX, -event.movementY);
     if (!shape) return;
     const [x, y] = place(event);
     if (shape.kind === "box") shape.box.splice(2, 2, x, y);
@@ -85,21 +110,37 @@ export default function ({ data, parentElement, setStateValue }) {
     sketch.shape = null;
     const empty = shape.kind === "box" && (shape.box[0] === shape.box[2] || shape.box[1] === shape.box[3]);
     if (empty) return draw();
-    sketch.shapes = [...sketch.shapes, shape];
-    told();
+    become([...sketch.shapes, shape]);
   };
   canvas.onpointercancel = () => { sketch.shape = null; draw(); };
   const tools = parentElement.querySelectorAll("[data-tool]");
   tools.forEach((button) => {
     button.onclick = () => {
       sketch.tool = button.dataset.tool;
+      canvas.classList.toggle("move", sketch.tool === "move");
       tools.forEach((other) => other.setAttribute("aria-pressed", other === button));
     };
   });
-  const change = { two: () => twoBoxes(), undo: () => sketch.shapes.slice(0, -1), clear: () => [] };
-  parentElement.querySelectorAll("[data-do]").forEach((button) => {
-    button.onclick = () => { sketch.shapes = change[button.dataset.do](); told(); };
+  const change = {
+    two: () => become(twoBoxes()),
+    clear: () => become([]),
+    undo: () => back(sketch.past, sketch.future),
+    redo: () => back(sketch.future, sketch.past),
+  };
+  parentElement.querySelectorAll("[data-do]").forEach((button) => { button.onclick = change[button.dataset.do]; });
+  const zoom = (factor) => {
+    const next = Math.min(MOST, Math.max(1, sketch.zoom * factor));
+    const middle = [sheet.scrollLeft + sheet.clientWidth / 2, sheet.scrollTop + sheet.clientHeight / 2];
+    canvas.style.width = `${100 * next}%`;
+    const [x, y] = middle.map((at) => (at * next) / sketch.zoom);
+    sheet.scrollTo(x - sheet.clientWidth / 2, y - sheet.clientHeight / 2);
+    sketch.zoom = next;
+  };
+  parentElement.querySelectorAll("[data-zoom]").forEach((button) => {
+    button.onclick = () => zoom({ in: 1.5, out: 1 / 1.5 }[button.dataset.zoom]);
   });
+  zoom(1);
+  offer();
   if (sketch.image.complete && canvas.width) draw();
 }
 

@@ -1,6 +1,7 @@
 // Two pictures under one divider, with zoom. data: {before, after, labels: [before, after], width, height} in px.
 const views = new WeakMap();
 const MOST = 16;
+const KEYS = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5 }; // % that the divider moves by
 
 export default function ({ data, parentElement }) {
   const view = parentElement.querySelector(".view");
@@ -12,7 +13,7 @@ export default function ({ data, parentElement }) {
   const labels = [find(".before .label"), find(".after .label")];
   const [slider, handle, shown] = [find("input"), find(".handle"), find("output")];
   [data.before, data.after].forEach((src, side) => { if (images[side].src !== src) images[side].src = src; });
-  labels.forEach((label, side) => { label.textContent = data.labels[side]; });
+  labels.forEach((label, side) => { label.textContent = images[side].alt = data.labels[side]; });
   view.style.aspectRatio = `${data.width} / ${data.height}`;
   view.style.width = `min(100%, ${Math.max(data.width, 760)}px, min(72vh, 560px) * ${data.width / data.height})`;
 
@@ -26,6 +27,7 @@ export default function ({ data, parentElement }) {
     find(".before").style.clipPath = `inset(0 ${100 - state.divide}% 0 0)`;
     handle.style.left = `${state.divide}%`;
     slider.value = state.divide;
+    slider.setAttribute("aria-valuetext", `${Math.round(state.divide)} % ${data.labels[0]}`);
     const scale = (width * state.zoom) / data.width;
     view.classList.toggle("zoomed", state.zoom > 1);
     view.classList.toggle("crisp", scale >= 2);
@@ -38,16 +40,22 @@ export default function ({ data, parentElement }) {
     state.zoom = next;
     draw();
   };
-  const divide = (x) => {
-    state.divide = Math.min(100, Math.max(0, (100 * x) / view.clientWidth));
+  const divide = (share) => {
+    state.divide = Math.min(100, Math.max(0, share));
     draw();
   };
+  const divideAt = (x) => divide((100 * x) / view.clientWidth);
   const place = (event) => {
     const box = view.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
 
-  slider.oninput = () => { state.divide = Number(slider.value); draw(); };
+  slider.oninput = () => divide(Number(slider.value));
+  slider.onkeydown = (event) => {
+    if (!(event.key in KEYS)) return;
+    event.preventDefault();
+    divide(state.divide + KEYS[event.key]);
+  };
   parentElement.querySelectorAll("[data-zoom]").forEach((button) => {
     button.onclick = () => zoom({ in: 1.5, out: 1 / 1.5, fit: 0 }[button.dataset.zoom]);
   });
@@ -61,11 +69,11 @@ export default function ({ data, parentElement }) {
     const dividing = event.target === handle || state.zoom === 1;
     state.from = { dividing, x: event.clientX - state.x, y: event.clientY - state.y };
     view.setPointerCapture(event.pointerId);
-    if (dividing) divide(place(event)[0]);
+    if (dividing) divideAt(place(event)[0]);
   };
   view.onpointermove = (event) => {
     if (!state.from) return;
-    if (state.from.dividing) divide(place(event)[0]);
+    if (state.from.dividing) divideAt(place(event)[0]);
     else {
       [state.x, state.y] = [event.clientX - state.from.x, event.clientY - state.from.y];
       draw();
