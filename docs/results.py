@@ -21,9 +21,9 @@ from afterimage.evaluation.comparing import difference
 from afterimage.evaluation.results import read_csv
 
 ROOT = Path(__file__).parents[1]
-PAGES = tuple(ROOT / f"docs/{name}.md" for name in ("restoration", "inpainting", "default-run"))
+PAGES = tuple(ROOT / f"docs/{name}.md" for name in ("features", "restoration", "inpainting", "default-run"))
 RESULTS, MEASURED = ROOT / "presets/results", ROOT / "reports/measured"
-TABLE = re.compile(r"(<!-- (results|fills|textures|features): (\S+) (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (results|fills|textures|features): (\S+(?: \S+)*) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
 SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches")
@@ -80,8 +80,14 @@ def table(row: str, observation: str) -> str:
 
 
 def features(*observations: str) -> str:
-    """The decoders of the default run that are given these observations, and the baselines, which are the same."""
-    rows = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["reconstructors"]
+    """The decoders that are given these observations, those trained beside other images too, and the baselines, which
+    are the same for all."""
+    run = run_of(observations[0])
+    data = YAML(typ="safe", pure=True).load((ROOT if run is MEASURED else run) / "params.yaml")
+    rows = {
+        **data["reconstructors"],
+        **{name: row for name, row in data["searches"].items() if row["kind"] == "transfer"},
+    }
     lines = ["| row | from | PSNR in dB (95 %) | SSIM | MSE |", "| --- | --- | ---: | ---: | ---: |"]
     shown = [
         (f"`{name}`", str(row["observation"]).replace("/", " "), f"{name}/test")
@@ -89,9 +95,9 @@ def features(*observations: str) -> str:
         if row["observes"] == "features" and row["observation"].partition("/")[0] in observations
     ]
     plain = observations[0]
-    shown += [(f"`{case}`", "nothing is learned", f"{plain}/{case}") for case in _cases(MEASURED / plain)]
+    shown += [(f"`{case}`", "nothing is learned", f"{plain}/{case}") for case in _cases(run / plain)]
     for name, given, case in shown:
-        found = _intervals(MEASURED / case)
+        found = _intervals(run / case)
         psnr, ssim, mse = (found[metric] for metric in ("psnr", "ssim", "mse"))
         interval = f"{psnr['mean']:.2f} ({psnr['low']:.1f} to {psnr['high']:.1f})"
         lines.append(f"| {name} | {given} | {interval} | {ssim['mean']:.3f} | {mse['mean']:.5f} |")
@@ -155,7 +161,7 @@ def _images(folder: Path) -> dict[str, dict[str, str]]:
 def written(text: str) -> str:
     """A page with its tables as the results are."""
     makes = {"results": table, "fills": fills, "textures": textures, "features": features}
-    return TABLE.sub(lambda found: f"{found[1]}{makes[found[2]](found[3], found[4])}{found[5]}", text)
+    return TABLE.sub(lambda found: f"{found[1]}{makes[found[2]](*found[3].split())}{found[4]}", text)
 
 
 def take(project: Path, preset: str) -> None:
