@@ -333,17 +333,22 @@ def take(preset: str, folder: Path) -> None:
         if name not in rows():
             print(f"{source}: left out, there is no zoo/{name}/{ABOUT}")
             continue
-        state = weights.load(source / models.MODEL)[1]
-        half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-        if lost := [key for key, value in half.items() if value.is_floating_point() and not value.isfinite().all()]:
-            raise SystemExit(f"{source}: `{lost[0]}` has values that half precision does not hold")
         for path in source.iterdir():
-            if path.is_file() and path.name not in (models.MODEL, models.CARD):
+            if path.suffix == ".safetensors":
+                said, state = weights.load(path)
+                weights.save(out / path.name, halved(state, path), said)
+            elif path.is_file() and path.name != models.CARD:
                 shutil.copyfile(path, out / path.name)
-        weights.save(out / models.MODEL, half, {"row": name})
         found = _read(source / models.CARD)
         outputs.write_json(out / CARD, found)  # to be loaded by, as the trained one is
         outputs.write_json(out / CARD, {**found, "preset": preset, "rounding": rounding(source, out)})
+
+
+def halved(state: weights.State, path: Path) -> weights.State:
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    if lost := [key for key, value in half.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise SystemExit(f"{path}: `{lost[0]}` has values that half precision does not hold")
+    return half
 
 
 def rounding(trained: Path, half: Path) -> Values:

@@ -62,8 +62,9 @@ def test_every_file_is_the_one_of_its_hash_and_in_half_precision(name: str) -> N
     folder = ROOT / "zoo" / name
     told = {path.name for path in folder.iterdir()} - {"card.json", "README.md", "about.yaml"}
     assert card(name)["sha256"] == {file: outputs.sha256(folder / file) for file in told}
-    state = weights.load(folder / "model.safetensors")[1]
-    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
+    for path in folder.glob("*.safetensors"):
+        state = weights.load(path)[1]
+        assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
 
 
 @pytest.mark.parametrize("name", NAMES)
