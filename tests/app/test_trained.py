@@ -53,6 +53,8 @@ def test_a_layer_that_saw_the_edge_alone_is_said_in_larger_pictures() -> None:
     (sentence,) = trained.unlike_features(deep, Image.new("RGB", (768, 512)))
     assert sentence.startswith("In training each feature of layer3 saw the edge of its tile of 64 px.")
     assert not list(trained.unlike_features(deep, Image.new("RGB", (768, 100))))
+    mosaics = row("features", [{"layer": "layer3", "shape": [1024, 4, 4]}], settings={"mosaic": 0.4})
+    assert not list(trained.unlike_features(mosaics, Image.new("RGB", (768, 512))))
     shallow = row("features", [{"layer": "layer2", "shape": [512, 8, 8]}])
     assert not list(trained.unlike_features(shallow, Image.new("RGB", (4000, 3000))))
 

@@ -103,6 +103,8 @@ def _levels(card: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def unlike_features(row: models.Row, image: Image.Image) -> Iterator[str]:
     """Sentences about a picture whose features a row is to be given."""
     side = row.card.get("size")
+    if row.card.get("settings", {}).get("mosaic"):  # it saw larger images, too
+        return
     for part in row.card.get("given", []):
         cells = part.get("shape", [0, FEW + 1])[1]
         if side and cells <= FEW and min(image.size) >= 2 * side:
