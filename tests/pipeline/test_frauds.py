@@ -102,7 +102,12 @@ def edited(project: Project, name: str, old: str, new: str) -> None:
 
 def test_answers_in_another_range_than_the_originals_are_refused(project: Project, tmp_path: Path) -> None:
     copy = project.copy(tmp_path / "copy", without=(".git", ".dvc"))
-    edited(copy, "reconstructors/decoder/network.py", "torch.sigmoid(image.float())", "torch.tanh(image.float())")
+    edited(
+        copy,
+        "reconstructors/decoder/network.py",
+        "return image if self.training else image.clamp(0, 1)",
+        "return 2 * image - 1",
+    )
     said = copy.stage("evaluate", "small-relu", status=1).splitlines()[-1]
     line = (
         r"evaluate@small-relu: test: answers with samples between -\d.*, on average 0\.\d+ outside .*; expected 0 to 1"

@@ -8,16 +8,16 @@ for an image.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from pydantic import Field, TypeAdapter
-from torch import Tensor
 
 from afterimage.core.params import Row
 from afterimage.core.randomness import generator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Noise(Row):
@@ -28,7 +28,9 @@ class Noise(Row):
     """Its standard deviation, as a share of that of the image's features in this layer."""
     seed: int = 0
 
-    def __call__(self, features: Tensor, layer: str, keys: Sequence[str] | None) -> Tensor:
+    def __call__(self, features: "Tensor", layer: str, keys: Sequence[str] | None) -> "Tensor":
+        import torch
+
         if keys is None:
             return features
         noisy = []
@@ -45,7 +47,9 @@ class Pool(Row):
     step: Literal["pool"]
     factor: int = Field(gt=1)
 
-    def __call__(self, features: Tensor, layer: str, keys: Sequence[str] | None) -> Tensor:
+    def __call__(self, features: "Tensor", layer: str, keys: Sequence[str] | None) -> "Tensor":
+        import torch.nn.functional as F
+
         return F.avg_pool2d(features, self.factor, ceil_mode=True, count_include_pad=False)
 
 
@@ -58,7 +62,9 @@ class Drop(Row):
     """Of the channels that go, rounded; one stays at least."""
     seed: int = 0
 
-    def __call__(self, features: Tensor, layer: str, keys: Sequence[str] | None) -> Tensor:
+    def __call__(self, features: "Tensor", layer: str, keys: Sequence[str] | None) -> "Tensor":
+        import torch
+
         channels = features.shape[1]
         count = max(1, channels - round(self.share * channels))
         kept = np.sort(generator(self.seed, self.step, layer).permutation(channels)[:count])
@@ -77,7 +83,7 @@ def read(values: Any) -> list[Step]:
     return TypeAdapter(list[Step]).validate_python(values or [])
 
 
-def defended(features: Tensor, steps: Sequence[Step], layer: str, keys: Sequence[str] | None) -> Tensor:
+def defended(features: "Tensor", steps: Sequence[Step], layer: str, keys: Sequence[str] | None) -> "Tensor":
     """Features `[N, C, h, w]` of a layer after the steps of a defence, in their order; other C, h and w with some.
 
     Args:
