@@ -106,7 +106,7 @@ SEARCH: dict[str, Any] = {
     "observation": "vgg11/relu1_1",
     "decoder": "decoder",
     "images": 3,
-    "start": "colours",
+    "start": "linear",
     "parametrisation": "fourier",
     "range": "sigmoid",
     "priors": {

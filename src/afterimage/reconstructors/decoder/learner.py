@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from afterimage.core import devices
 from afterimage.core.images import to_tensor
+from afterimage.observations.features.linear import Whitening
 from afterimage.observations.features.store import FeaturePairs, Stored, fitting
-from afterimage.reconstructors.decoder.network import FITTED_POSITIONS, Decoder, Whitening, taps
+from afterimage.reconstructors.decoder.network import FITTED_POSITIONS, Decoder, taps
 from afterimage.reconstructors.decoder.row import DecoderRow
 from afterimage.training.loop import Batch, Learner, Update, adam
 

@@ -26,6 +26,9 @@ Generators = Sequence[np.random.Generator]
 
 NOISE = 0.1
 """Spread of the random start, where photographs have about 1."""
+CONTRASTS, COLOURFUL = (0.3, 1.5), 0.3
+"""Of drawn photographs, in the units of a sigmoid's input: the range of the waves' spread, and how far the mean colour
+is from grey where its brightness has a spread of 1."""
 EDGE = 1e-2
 """A start nearer to black or white than this is moved here, because a sigmoid has no slope there."""
 COLOURS = (
@@ -111,6 +114,15 @@ class Fourier(Parametrisation):
 
     def random(self, generators: Generators) -> Tensor:
         return NOISE * _normal(generators, 6 * self.scale.numel())
+
+    def photographs(self, generators: Generators) -> Tensor:
+        """Images with the spectrum of photographs, and with contrasts and mean colours as theirs vary, a
+        generator each."""
+        plain = self._plain(_normal(generators, 6 * self.scale.numel()))
+        contrasts = [one.uniform(*CONTRASTS) for one in generators]
+        means = [one.normal(0, 1) + one.normal(0, COLOURFUL, 3) for one in generators]
+        plain = plain * torch.tensor(contrasts, dtype=torch.float32).view(-1, 1, 1, 1)
+        return self._squash(plain + torch.tensor(np.array(means), dtype=torch.float32)[:, :, None, None])
 
     def of(self, images: Tensor, generators: Generators) -> Tensor:
         return self._values(self._unsquash(images))

@@ -10,11 +10,11 @@ passes through the network and nothing else.
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm import tqdm
@@ -23,21 +23,24 @@ from afterimage.core import devices, params
 from afterimage.core.errors import ShardError, TrainingError
 from afterimage.core.randomness import generator
 from afterimage.observations.features.encoders import Encoder
+from afterimage.observations.features.linear import Linear, Whitening, halvings, resized
 from afterimage.reconstructors.inversion import descent, parametrisations, priors
 from afterimage.reconstructors.inversion.checkpoint import Checkpoint
 
-COLOURS = 64
-"""Flat colours that the features are compared with to start from."""
-CELL = 8
-"""Side in px of the cells that start with one colour."""
+DRAWN = 16
+"""Images like photographs that the start is fitted to: at least so many, so many px and so many positions a channel."""
+DRAWN_PX = 1 << 17
+DRAWN_POSITIONS = 8
+DRAWN_TOGETHER = 16
 
 
 class Settings(params.Row):
     """How features are inverted: what a row of `inversions` and the command line have in common."""
 
-    start: Literal["colours", "noise"]
-    """Without a decoder. `colours`: for each cell of the image the flat colour whose features are nearest; an
-    untrained network sees a picture and its negative almost alike, and from noise the search often ends in both."""
+    start: Literal["linear", "noise"]
+    """Without a decoder. `linear`: what least squares make of the features, fitted on images drawn from the spectrum
+    of photographs, of which none is needed. An untrained network sees a picture and its negative almost alike, and
+    from noise the search often ends in both."""
     parametrisation: Literal["pixel", "fourier", "deep_image_prior"]
     range: parametrisations.Range
     priors: priors.PriorsRow
@@ -110,7 +113,6 @@ class Inverter:
     def __init__(self, encoder: Encoder, layer: str, settings: Settings, size: tuple[int, int]):
         self.encoder, self.layer, self.settings, self.size = encoder, layer, settings, size
         self.device = encoder.mean.device
-        self._colours: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(
         self,
@@ -263,8 +265,8 @@ class Inverter:
         """The values to start from. Restarts of one start differ by noise."""
         settings = self.settings
         generators = [generator(settings.seed, key, restart) for key in keys]
-        if begun is None and settings.start == "colours":
-            begun = self._nearest_colours(wanted.features, restart)
+        if begun is None and settings.start == "linear":
+            begun = self._linear(wanted.features)
         elif begun is None:
             return form.random(generators).to(self.device)
         elif restart == 0:
@@ -275,23 +277,28 @@ class Inverter:
         noise = [one.standard_normal(values.shape[1], dtype=np.float32) for one in generators]
         return form.project(values + parametrisations.NOISE * torch.from_numpy(np.stack(noise)).to(self.device))
 
-    def _nearest_colours(self, wanted: Tensor, restart: int) -> Tensor:
-        """Images of soft cells: each has the flat colour whose features are nearest to what is wanted there."""
-        down, across = (
-            max(1, min(side, full // CELL)) for side, full in zip(wanted.shape[-2:], self.size, strict=True)
+    def _linear(self, features: Tensor) -> Tensor:
+        """The linear answer to features, which keeps within black and white."""
+        whitening, linear = self._fitted
+        with torch.no_grad():
+            return resized(linear(whitening(features)), self.size).clamp(0, 1)
+
+    @cached_property
+    def _fitted(self) -> tuple[Whitening, Linear]:
+        channels, height, width = feature_shape(self.encoder, self.layer, self.size)
+        enough = (DRAWN_PX / math.prod(self.size), DRAWN_POSITIONS * channels / (height * width))
+        count = max(DRAWN, *(math.ceil(number) for number in enough))
+        drawn = parametrisations.Fourier(self.size, "sigmoid").photographs(
+            [generator(self.settings.seed, "drawn", number) for number in range(count)]
         )
-        cells = (down, across)
-        if restart not in self._colours:
-            drawn = generator(self.settings.seed, "colours", restart).random((COLOURS, 3), dtype=np.float32)
-            colours = torch.from_numpy(drawn).to(self.device)
-            with torch.no_grad():
-                flat = (some[:, :, None, None].expand(-1, 3, *self.size) for some in colours.split(8))
-                seen = [F.adaptive_avg_pool2d(self.encoder(images)[self.layer], cells) for images in flat]
-            self._colours[restart] = (colours, torch.cat(seen))
-        colours, seen_all = self._colours[restart]
-        pooled = F.adaptive_avg_pool2d(wanted, cells)
-        nearest = torch.stack([(seen_all - one).square().sum(1).argmin(0) for one in pooled])
-        return F.interpolate(colours[nearest].movedim(-1, 1), size=self.size, mode="bilinear", align_corners=False)
+        whitening = Whitening(channels)
+        linear = Linear(channels, 2 ** halvings(self.size[0], height))
+        with torch.no_grad():
+            parts = drawn.split(DRAWN_TOGETHER)
+            seen = [self.encoder(part.to(self.device))[self.layer].cpu() for part in parts]
+            whitening.fit(iter(seen))
+            linear.fit(((whitening(features), part) for features, part in zip(seen, parts, strict=True)), every=1)
+        return whitening.to(self.device), linear.to(self.device)
 
     def _shaken(self, images: Tensor, keys: Sequence[str], restart: int, step: int) -> Tensor:
         """Each image rolled by a random number of px."""
