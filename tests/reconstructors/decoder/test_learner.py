@@ -11,6 +11,7 @@ import pytest
 import rows
 import torch
 from rows import observed
+from safetensors.torch import load_file
 
 from afterimage import reconstructors
 from afterimage.apply.features import Applied
@@ -103,7 +104,9 @@ def test_training_beats_one_colour_and_gives_the_same_bytes_twice(
 def test_training_without_stored_features_comes_to_the_same(
     perceptual: float, folder: Path, images: Path, tmp_path: Path
 ) -> None:
-    mine = row(loss={"pixel": 0.0, "log_mse": 1.0, "perceptual": perceptual, "total_variation": 0.0})
+    mine = row(
+        loss={"pixel": 0.0, "log_mse": 1.0, "perceptual": perceptual, "total_variation": 0.0}
+    )
     alone = rows.features(images, tmp_path / "features", observed("features", store=False))
     found, curves = [], []
     for name, features in (("stored", folder), ("alone", alone)):
@@ -112,6 +115,20 @@ def test_training_without_stored_features_comes_to_the_same(
         curves.append(np.genfromtxt(model / "curves.csv", delimiter=",", skip_header=1))
     assert np.abs(found[0] - found[1]).max() <= 2
     np.testing.assert_allclose(curves[0], curves[1], rtol=0.02)
+
+
+def test_a_network_that_judges_changes_what_is_learned_and_is_not_in_the_model(
+    folder: Path, images: Path, tmp_path: Path
+) -> None:
+    models = {}
+    for weight in (0.0, 0.1):
+        loss = {"pixel": 1.0, "log_mse": 0.0, "perceptual": 0.1, "adversarial": weight, "total_variation": 0.0}
+        models[weight] = trained(row(loss=loss), folder, images, tmp_path / str(weight))
+    names = (models[0.1] / "curves.csv").read_text(encoding="utf-8").partition("\n")[0].split(",")
+    assert {"train_adversarial", "train_judge"} <= set(names)
+    states = [load_file(model / "model.safetensors") for model in models.values()]
+    assert states[0].keys() == states[1].keys()
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_the_card_says_what_is_needed_to_use_the_model(folder: Path, images: Path, tmp_path: Path) -> None:

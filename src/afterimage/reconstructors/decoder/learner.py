@@ -15,6 +15,7 @@ from afterimage.observations.features.linear import Whitening
 from afterimage.observations.features.store import FeaturePairs, Stored, fitting
 from afterimage.reconstructors.decoder.network import FITTED_POSITIONS, Decoder, taps
 from afterimage.reconstructors.decoder.row import DecoderRow
+from afterimage.training.adversarial import logistic, patches
 from afterimage.training.loop import Batch, Learner, Update, adam
 
 FITTED_SAMPLES = 512
@@ -42,10 +43,13 @@ class DecoderLearner(Learner):
             torch.manual_seed(row.training.seed)
             self.decoder = Decoder(row.arch, row.width, read, stored.size, row.linear)
             self._fit()
+            self.judge = patches(3, stored.size, row.width) if row.loss.adversarial else None
         self.model = self.decoder
         self.words = row.arch
         self.networks = nn.ModuleDict({"decoder": self.decoder.to(memory_format=torch.channels_last)})
-        self.optimizers = {"decoder": adam(self.decoder, row.training)}
+        if self.judge is not None:
+            self.networks["judge"] = self.judge
+        self.optimizers = {name: adam(network, row.training) for name, network in self.networks.items()}
 
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         target: Tensor = batch["images"]
@@ -61,6 +65,11 @@ class DecoderLearner(Learner):
         if self.row.loss.perceptual:
             losses["perceptual"] = self._perceptual(image, features)
             total = total + self.row.loss.perceptual * losses["perceptual"]
+        if self.judge is not None:
+            losses |= self._judged(image.detach(), target, update)
+            self.judge.requires_grad_(False)
+            losses["adversarial"] = logistic(self.judge(image), real=True)
+            total = total + self.row.loss.adversarial * losses["adversarial"]
         if self.row.loss.total_variation:
             losses["total_variation"] = total_variation(image)
             total = total + self.row.loss.total_variation * losses["total_variation"]
@@ -72,6 +81,14 @@ class DecoderLearner(Learner):
         image = self.decoder(self.observe(batch), target.shape[-2:])
         mse = (image - target).square().flatten(1).mean(1)
         return {"mse": mse, "log_mse": torch.log10(mse + LEAST), "psnr": -10 * torch.log10(mse.clamp_min(1e-10))}
+
+    def _judged(self, image: Tensor, target: Tensor, update: Update) -> dict[str, Tensor]:
+        """A step of the network that judges."""
+        assert self.judge is not None
+        self.judge.requires_grad_(True)
+        loss = (logistic(self.judge(target), real=True) + logistic(self.judge(image), real=False)) / 2
+        update(loss, self.optimizers["judge"])
+        return {"judge": loss}
 
     def _fit(self) -> None:
         """Fit what is not trained: the whitening, then the linear answer on top of it."""

@@ -19,6 +19,10 @@ class LossRow(Row):
     they do in PSNR."""
     perceptual: float = Field(ge=0)
     """Mean squared error of the encoder's own features of the image, relative to their mean square."""
+    adversarial: float = Field(default=0.0, ge=0)
+    """How real the patches of the image look to a network that learns to tell them from those of photographs. Beside
+    `perceptual` it is what DeePSiM adds (Dosovitskiy and Brox, "Generating Images with Perceptual Similarity Metrics
+    based on Deep Networks", NeurIPS 2016): detail that looks right, at a price in PSNR."""
     total_variation: float = Field(ge=0)
     """Mean absolute difference of neighbouring pixels."""
 

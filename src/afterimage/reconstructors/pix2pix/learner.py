@@ -13,6 +13,7 @@ from afterimage.core.compute import sqrt
 from afterimage.observations.holes.store import Stored
 from afterimage.reconstructors.pix2pix.row import Pix2PixRow
 from afterimage.reconstructors.pix2pix.unet import Discriminator, Generator
+from afterimage.training.adversarial import logistic
 from afterimage.training.loop import Batch, Learner, Update, adam
 
 BETAS = (0.5, 0.999)
@@ -60,7 +61,7 @@ class Pix2PixLearner(Learner):
             filled = torch.where(masks > 0.5, guess, target)
             losses |= self._judge(filled.detach(), target, masks, update)
             self.discriminator.requires_grad_(False)
-            losses["adversarial"] = _logistic(self.discriminator(filled, target, masks), real=True)
+            losses["adversarial"] = logistic(self.discriminator(filled, target, masks), real=True)
             total = total + self.row.loss.adversarial * losses["adversarial"]
         update(total, self.optimizers["generator"])
         return losses
@@ -83,8 +84,8 @@ class Pix2PixLearner(Learner):
         """A step of the discriminator, at half the rate of the generator as in pix2pix."""
         assert self.discriminator is not None
         self.discriminator.requires_grad_(True)
-        real = _logistic(self.discriminator(target, target, masks), real=True)
-        fake = _logistic(self.discriminator(filled, target, masks), real=False)
+        real = logistic(self.discriminator(target, target, masks), real=True)
+        fake = logistic(self.discriminator(filled, target, masks), real=False)
         update((real + fake) / 2, self.optimizers["discriminator"])
         return {"discriminator": (real + fake) / 2}
 
@@ -126,7 +127,3 @@ def _words(row: Pix2PixRow) -> str:
     more = f", hole × {row.loss.hole:g}" if row.loss.hole != 1 else ""
     coarse = f", {row.reduce} times reduced" if row.reduce > 1 else ""
     return f"{words}{more}; {row.blocks}, {row.start} start{coarse}"
-
-
-def _logistic(logits: Tensor, real: bool) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, float(real), dtype=torch.float32))

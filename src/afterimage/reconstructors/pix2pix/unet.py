@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from afterimage.core.compute import sqrt
 from afterimage.observations.holes.smooth import enlarged, smooth_fill
+from afterimage.training.adversarial import patches
 
 Blocks = Literal["plain", "gated", "fourier"]
 
@@ -136,25 +137,11 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Whether each patch of an image is real or filled in, as logits; it sees the holes too (pix2pix, appendix 6.1.2).
-
-    Patches are 70 px wide at 256 px and shrink with the image: 34 px at 128, 16 px at 64.
-    """
+    """Whether each patch of an image is real or filled in, as logits; it sees the holes too, as in pix2pix."""
 
     def __init__(self, size: int, width: int):
         super().__init__()
-        strided = min(3, max(1, int(math.log2(size)) - 5))
-        layers: list[nn.Module] = []
-        inside = 7
-        for level in range(strided + 1):
-            outside = width * min(2**level, WIDEST)
-            layers.append(nn.Conv2d(inside, outside, 4, 2 if level < strided else 1, 1))
-            if level:
-                layers.append(nn.InstanceNorm2d(outside, affine=True))
-            layers.append(nn.LeakyReLU(0.2))
-            inside = outside
-        layers.append(nn.Conv2d(inside, 1, 4, 1, 1))
-        self.layers = nn.Sequential(*layers)
+        self.layers = patches(7, size, width)
 
     def forward(self, images: Tensor, originals: Tensor, masks: Tensor) -> Tensor:
         """Logits `[N, 1, h, w]`, positive where `images` look real; of `originals` it sees the known pixels."""
