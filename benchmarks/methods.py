@@ -8,9 +8,9 @@ inverted by the searches of this project, with and without that decoder, and by
 - the deep image prior (Ulyanov, Vedaldi and Lempitsky, CVPR 2018), with the network and the rate of the authors'
   `feature_inversion.ipynb`.
 
-Each has the same seconds an image on the same machine, and a schedule that was written for so many steps is stretched
-to them. The table is Markdown; `--out` keeps it with each image's numbers. It is no part of `python -m benchmarks`,
-because seconds for hundreds of images are minutes.
+Each has the same seconds of one core an image, counted while it works, so that other work on the machine takes none of
+them; a schedule that was written for so many steps is stretched to them. The table is Markdown; `--out` keeps it with
+each image's numbers. It is no part of `python -m benchmarks`, because seconds for hundreds of images are minutes.
 """
 
 import argparse
@@ -41,14 +41,16 @@ from afterimage.reconstructors.inversion.search import Inverter, Settings
 TOGETHER = 8
 """Images that are searched at once, by the methods that can."""
 TRIED = 3
-"""Steps by which a search is timed before it gets as many as its seconds allow."""
+"""Steps by which a search is timed, three times as many and so many again, before it gets what its seconds allow."""
 SIGMA = 69 / 255
 """Spread of a typical image around the mean, which norms its values in the code of Mahendran and Vedaldi."""
 
 FIELDS = frozenset(Settings.model_fields)
 
-Method = Callable[[Encoder, str, Tensor, tuple[int, int], float], Tensor]
-"""Images `[N, 3, H, W]` from an encoder, a layer, its features `[N, C, h, w]`, a size and seconds."""
+Found = tuple[Tensor, float]
+Method = Callable[[Encoder, str, Tensor, tuple[int, int], float], Found]
+"""Images `[N, 3, H, W]`, and the seconds that they took, from an encoder, a layer, its features `[N, C, h, w]`, a size
+and seconds to spend."""
 
 
 def main() -> None:
@@ -61,27 +63,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     try:
-        found = reconstructors.load(Path(), words.row, "cpu")
+        loaded = reconstructors.load(Path(), words.row, "cpu")
         settings = Settings.model_validate(
             {key: value for key, value in params.load(stage.PARAMS)["shared"]["inversion"].items() if key in FIELDS}
         )
     except AfterimageError as error:
         parser.error(str(error))
-    torch.set_num_threads(params.load(stage.PARAMS)["compute"]["threads"])
+    torch.set_num_threads(1)
     originals = squares(words.photographs, words.images, words.size)
-    layer: str = found.card["given"][0]["layer"]
-    encoder = store.encoder(found.folder, found.card["given"])
+    layer: str = loaded.card["given"][0]["layer"]
+    encoder = store.encoder(loaded.folder, loaded.card["given"])
     truth = to_tensor(originals)
     with torch.no_grad():
         features = torch.cat([encoder(part)[layer] for part in truth.split(TOGETHER)]).half().float()
-    decoder = next(iter(found.reconstructors.values()))
+    decoder = next(iter(loaded.reconstructors.values()))
 
-    def decoded(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Tensor:
+    def colours(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Found:
+        return truth.mean((2, 3), keepdim=True).expand_as(truth), 0.0
+
+    def decoded(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Found:
+        started = time.process_time()
         answer: Tensor = decoder(Features([str(place) for place in range(len(features))], size, [features])).images
-        return answer.clone()
+        return answer.clone(), time.process_time() - started
 
     methods: dict[str, tuple[Method, int]] = {
-        "mean colour": (lambda *given: truth.mean((2, 3), keepdim=True).expand_as(truth), len(truth)),
+        "mean colour": (colours, len(truth)),
         "decoder": (decoded, TOGETHER),
         "search from the decoder": (searching(settings, decoded), TOGETHER),
         "search from the features alone": (searching(settings, None), TOGETHER),
@@ -90,12 +96,10 @@ def main() -> None:
     }
     scores: dict[str, dict[str, Any]] = {}
     for name, (method, together) in methods.items():
-        started = time.perf_counter()
-        parts = features.split(together)
         sides = (words.size, words.size)
-        answers = [method(encoder, layer, part, sides, words.seconds * len(part)) for part in parts]
-        spent = (time.perf_counter() - started) / len(features)
-        rebuilt = (torch.cat(answers).clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+        found = [method(encoder, layer, part, sides, words.seconds * len(part)) for part in features.split(together)]
+        spent = sum(seconds for _, seconds in found) / len(features)
+        rebuilt = (torch.cat([answer for answer, _ in found]).clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
         values = {"psnr": metrics.psnr(originals, rebuilt), "ssim": metrics.ssim(originals, rebuilt)}
         scores[name] = {"seconds": spent, **{metric: each.tolist() for metric, each in values.items()}}
         print(f"{name}: {values['psnr'].mean():.2f} dB, {spent:.2f} s an image", flush=True)
@@ -136,22 +140,21 @@ def squares(folder: Path, count: int, size: int) -> Any:
 def searching(settings: Settings, start: Method | None) -> Method:
     """This project's search, with as many steps as the seconds allow."""
 
-    def search(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Tensor:
-        keys = [str(place) for place in range(len(features))]
-        started = time.perf_counter()
-        begun = None if start is None else start(encoder, layer, features, size, seconds)
+    def search(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Found:
         inverter = Inverter(encoder, layer, settings, size)
 
-        def found(steps: int) -> Tensor:
+        def found(steps: int) -> Found:
             inverter.settings = settings.model_copy(update={"steps": steps, "patience": None})
-            return torch.stack([one.image for one in inverter(keys, features, begun)])
+            started = time.process_time()
+            begun = None if start is None else start(encoder, layer, features, size, seconds)[0]
+            keys = [str(place) for place in range(len(features))]
+            answer = torch.stack([one.image for one in inverter(keys, features, begun)])
+            return answer, time.process_time() - started
 
-        answer = found(TRIED)
-        tried = time.perf_counter()
-        answer = found(TRIED)
-        step = (time.perf_counter() - tried) / (TRIED + 1)
-        left = seconds - (time.perf_counter() - started) + 2 * (TRIED + 1) * step  # a search need not be tried before
-        return found(int(left / step)) if left > step else answer
+        few, more = (found(steps)[1] for steps in (TRIED, 3 * TRIED))  # the first fits the start too, which is kept
+        few = min(few, found(TRIED)[1])
+        step = max((more - few) / (2 * TRIED), 1e-4)
+        return found(max(1, int((seconds - few) / step) + TRIED))
 
     return search
 
@@ -173,8 +176,8 @@ def mahendran_vedaldi(encoder: Encoder, layer: str, features: Tensor, size: tupl
     values = values / values.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     momentum = torch.zeros_like(values)
     squares = features.square().flatten(1).sum(1)
-    started = time.perf_counter()
-    while (share := (time.perf_counter() - started) / seconds) < 1:
+    started = time.process_time()
+    while (share := (time.process_time() - started) / seconds) < 1:
         values = values.detach().requires_grad_()
         images = values * norm + encoder.mean
         error = (encoder(images)[layer] - features).square().flatten(1).sum(1) / squares
@@ -183,10 +186,10 @@ def mahendran_vedaldi(encoder: Encoder, layer: str, features: Tensor, size: tupl
         rate = 0.004 * (1 if share < 0.25 else 0.1 if share < 0.75 else 0.01)
         momentum = 0.9 * momentum - rate * slope
         values = values.detach() + momentum
-    return (values * norm + encoder.mean).detach()
+    return (values * norm + encoder.mean).detach(), time.process_time() - started
 
 
-def deep_image_prior(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Tensor:
+def deep_image_prior(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Found:
     """One image after the other, as there; the error is relative, which Adam does not see."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -194,13 +197,13 @@ def deep_image_prior(encoder: Encoder, layer: str, features: Tensor, size: tuple
         noise = 0.1 * torch.rand(1, Hourglass.NOISE, *size)
     adam = torch.optim.Adam(network.parameters(), lr=0.001)
     total = features.square().sum()
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
+    started = time.process_time()
+    while time.process_time() - started < seconds:
         adam.zero_grad()
         image = network(noise)
         ((encoder(image)[layer] - features).square().sum() / total).backward()
         adam.step()
-    return image.detach()
+    return image.detach(), time.process_time() - started
 
 
 class Hourglass(nn.Module):

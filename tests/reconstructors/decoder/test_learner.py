@@ -104,9 +104,7 @@ def test_training_beats_one_colour_and_gives_the_same_bytes_twice(
 def test_training_without_stored_features_comes_to_the_same(
     perceptual: float, folder: Path, images: Path, tmp_path: Path
 ) -> None:
-    mine = row(
-        loss={"pixel": 0.0, "log_mse": 1.0, "perceptual": perceptual, "total_variation": 0.0}
-    )
+    mine = row(loss={"pixel": 0.0, "log_mse": 1.0, "perceptual": perceptual, "total_variation": 0.0})
     alone = rows.features(images, tmp_path / "features", observed("features", store=False))
     found, curves = [], []
     for name, features in (("stored", folder), ("alone", alone)):
