@@ -371,9 +371,10 @@ def samples_of(folder: Path, keys: Sequence[str] | None = None) -> dict[str, Sam
         raise ShardError(f"{path}: has no {SPLIT} samples to compare with")
     if keys is None:
         return samples
-    if unknown := set(keys) - set(samples):
+    wanted = set(keys)
+    if unknown := wanted - set(samples):
         raise ShardError(f"{path}: has no {SPLIT} sample `{min(unknown)}`")
-    return {key: sample for key, sample in samples.items() if key in set(keys)}
+    return {key: sample for key, sample in samples.items() if key in wanted}
 
 
 def _joined(reconstructions: Path, originals: Path, samples: dict[str, Sample]) -> Iterator[tuple[str, Uint8, Uint8]]:
