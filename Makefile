@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup repro preset app test browser lint bench reproducibility fuzz chaos lock audit
+.PHONY: help setup repro preset app test browser clouds lint bench reproducibility fuzz chaos lock audit
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ browser: setup ## Find or install the browser that the tests of the web page nee
 		if command -v apt-get >/dev/null; then $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; \
 		else echo "there is no Chromium and no apt-get here: install Chromium by other means"; exit 1; fi
 
+clouds: setup ## Install what remotes on Google's and Azure's clouds need
+	$(INSTALL) --require-hashes -r requirements-clouds.txt
+
 lint: setup ## Check style, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,7 +64,8 @@ chaos: setup ## Kill stages at random moments, fill disks, flip bytes: make chao
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m campaigns.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 lock: ## Pin every new package in requirements*.txt, with hashes; LOCK=--upgrade raises the pinned ones too
-	$(COMPILE) $(LOCK) --group dev pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(LOCK) --extra s3 --extra ssh --group dev pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(LOCK) --extra gs --extra azure pyproject.toml --constraint requirements.txt --output-file requirements-clouds.txt
 	$(COMPILE) $(LOCK) --group setup --constraint requirements.txt --output-file requirements-setup.txt
 
 audit: setup ## Look up known vulnerabilities of the pinned packages; needs a network

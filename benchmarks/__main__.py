@@ -19,6 +19,7 @@ NAMES = (
     "steps",
     "writing",
     "memory",
+    "opening",
     "commands",
     "quality",
     "inversion",

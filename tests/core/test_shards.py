@@ -54,9 +54,8 @@ def test_random_access_equals_reading_in_order(people: Path) -> None:
     opened = shards.Table(people, "train")
     assert len(opened) == len(in_order) == shards.load_index(people)["splits"]["train"]["samples"]
     assert opened.keys == [key for key, *_ in in_order]
-    assert opened.extensions == [extension for *_, extension in in_order]
     for position in np.random.default_rng(0).permutation(len(opened)):
-        assert opened.bytes(position) == in_order[position][1]
+        assert opened.bytes(position) == opened.of(in_order[position][0]) == in_order[position][1]
     with pytest.raises(IndexError):
         opened.bytes(len(opened))
 
@@ -154,6 +153,8 @@ def test_a_truncated_tar(copied: Path, left: int) -> None:
     assert refused(copied) == expected
     if left in (100, 1500):  # the tar itself gives it away where the index was made to agree
         change_index(copied, bytes=length)
+        assert f"{copied / 'train.npy'}: is of another train-000001.tar" in refused(copied)
+        (copied / "train.npy").unlink()
         assert "train-000001.tar: " in refused(copied)
 
 
@@ -164,6 +165,7 @@ def test_a_missing_shard(copied: Path) -> None:
 
 def test_a_count_that_differs_from_the_index(copied: Path) -> None:
     change_index(copied, samples=4)
+    (copied / "train.npy").unlink()
     assert refused(copied) == f"{copied / 'train-000001.tar'}: 5 samples, expected 4 by index.json"
 
 
@@ -172,6 +174,9 @@ def test_a_damaged_header(copied: Path) -> None:
     data = bytearray(path.read_bytes())
     data[:100] = b"x" * 100
     path.write_bytes(data)
+    with pytest.raises(ShardError, match=f"{path}: .* is not where it should be; run dvc checkout, or the stage"):
+        shards.Table(copied, "train").bytes(5)
+    (copied / "train.npy").unlink()
     assert refused(copied).startswith(f"{path}: not a whole tar: ")
 
 

@@ -208,9 +208,10 @@ def altered(folder: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]
         for name, data in members:
             for new in change(name, data):
                 put(*new)
-    index = json.loads((folder / "index.json").read_text())
-    index["splits"]["test"]["shards"] = [dict(shards.describe(path))]
-    (folder / "index.json").write_text(json.dumps(index))
+    index = shards.load_index(folder)
+    tars = {split: about["shards"] for split, about in index.pop("splits").items()} | {"test": [put.described()]}
+    (folder / "test.input.npy").unlink()
+    shards.write_index(folder, index, tars)
 
 
 def test_a_sample_without_its_input_is_named(scenes: Path) -> None:

@@ -48,7 +48,9 @@ def test_index_table_and_tars_agree(people: Path) -> None:
                     assert (line["split"], line["shard"], line["image"]) == (split, path.name, line["key"])
                     assert (line["group"], source["split"]) == (source["group"], split)
     assert next(listed, None) is None
-    assert {path.name for path in people.iterdir()} == tars | {"index.json", "samples.csv", "rejected.csv"}
+    assert {path.name for path in people.iterdir()} == tars | {
+        *("index.json", "samples.csv", "rejected.csv", "train.npy", "val.npy", "test.npy")
+    }
 
 
 def test_bytes_are_the_same_whatever_the_number_of_jobs(people: Path) -> None:

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import remotes
 from conftest import ROOT, Project, load_yaml, ran, stale
 
 DOCUMENT = ROOT / "docs/sharing.md"
 RECIPES = {
     "One remote for all machines": 3,
+    "A remote by SSH": 2,
+    "A remote on S3": 2,
     "One cache for all people on a machine": 2,
     "Merging two branches": 1,
     "Independent stages in parallel": 1,
@@ -96,6 +99,33 @@ def test_a_remote_spares_other_machines_every_run(team: Project, tmp_path: Path)
     assert other.git("status", "--porcelain", "--", "metrics", "reports") == ""
     known, now = (load_yaml(project.root / "dvc.lock")["stages"] for project in (team, other))
     assert now == {name: known[name] for name in now}
+
+
+@pytest.mark.parametrize("kind", ["SSH", "S3"])
+def test_a_server_spares_other_machines_every_run(team: Project, tmp_path: Path, kind: str):
+    home = tmp_path / "user"
+    (home / ".aws").mkdir(parents=True)
+    (home / ".aws/credentials").write_text("[default]\naws_access_key_id = me\naws_secret_access_key = secret\n")
+    first, second = sections()["A remote by SSH" if kind == "SSH" else "A remote on S3"]
+    with remotes.ssh(tmp_path / "server", home / ".ssh") as server, remotes.s3("afterimage") as address:
+        addresses = {
+            "storage.example.com": f"127.0.0.1:{server.port}",
+            "https://s3.example.com": address,
+            "https://example.com/team/afterimage.git": f"{tmp_path / 'origin.git'} afterimage",
+            "cd afterimage": "cd afterimage && export PYTHONPATH=$PWD/src",
+        }
+        follow(team, [f"export HOME={home}", *first], **addresses)
+        machine = Project(tmp_path / "second", team.home)
+        machine.root.mkdir()
+        said = follow(machine, [f"export HOME={home}", *second], **addresses)["dvc repro --pull"]
+    clone = Project(machine.root / "afterimage", team.home)
+    assert ran(said) == []
+    assert "Data and pipelines are up to date." in said
+    assert clone.records() == {}
+    assert clone.git("status", "--porcelain") == ""
+    assert clone.results() == team.results()
+    assert (clone.root / "data/models/small-relu/model.safetensors").is_file()
+    assert bool(list((tmp_path / "server").rglob("runs/*/*/*"))) == (kind == "SSH")
 
 
 def test_a_cache_is_shared_by_the_clones_of_a_machine(team: Project, tmp_path: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, load_yaml
 
-PINS = ("requirements.txt", "requirements-setup.txt")
+PINS = ("requirements.txt", "requirements-setup.txt", "requirements-clouds.txt")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -27,8 +27,12 @@ def test_every_package_is_pinned_by_hashes_and_by_nobodys_address(name: str) -> 
     assert not re.search(r"://|^-|index|find-links", text, re.MULTILINE)
 
 
-def test_both_files_pin_the_same_versions() -> None:
-    setup, others = pins(PINS[1]), pins(PINS[0])
+def test_all_files_pin_the_same_versions() -> None:
+    others, setup, clouds = map(pins, PINS)
+    known = {pin.split("==")[0] for pin in others}
+    added = {pin.split("==")[0] for pin in clouds if pin not in others}
+    assert {"dvc-gs", "dvc-azure"} <= added
+    assert not added & known
     assert {pin.split("==")[0] for pin in setup} == {"setuptools", "uv"}
     (setuptools,) = [pin for pin in setup if pin.startswith("setuptools==")]
     assert set(setup[setuptools]) == set(others[setuptools])
@@ -36,7 +40,7 @@ def test_both_files_pin_the_same_versions() -> None:
 
 def test_nothing_is_installed_without_a_hash() -> None:
     installs = [line.strip() for line in re.findall(r"^\t.*(?:pip install|INSTALL).*", MAKEFILE, re.MULTILINE)]
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all("--require-hashes" in line or "--no-deps --editable ." in line for line in installs)
     assert "--no-build-isolation" in re.findall(r"^INSTALL := .*", MAKEFILE, re.MULTILINE)[0]
 

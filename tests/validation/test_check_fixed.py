@@ -36,7 +36,7 @@ def stored(folder: Path, keys: dict[str, list[str]]) -> Path:
 
 
 def keys(images: Path) -> dict[str, list[str]]:
-    return {split: shards.Table(images, split).keys for split in SPLITS}
+    return {split: list(shards.Table(images, split).keys) for split in SPLITS}
 
 
 def fault(sample: bytes, image: bytes) -> str | None:

@@ -1,27 +1,27 @@
 """Shards: WebDataset tars that are the same on any machine, and the index that says what is in them.
 
 Images, features and reconstructions have the same layout, so writing (`writer`, `describe`, `write_index`) and
-reading (`load_index`, `read`, `Table`) serve them all.
+reading (`load_index`, `read`, `Table`) serve them all. Where each sample lies in its tar is in `places`, so that
+opening a million of them reads no header.
 
 A sample is the member `<key>.<extension>`. What else belongs to it lies right behind, each thing as a part with a name
 of its own: `<key>.<part>.<extension>`. Where images come in pairs, the part `input` is the input of the sample.
 """
 
+import builtins
 import hashlib
 import io
 import os
 import re
-import sys
 import tarfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, repeat
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
-import numpy as np
-import numpy.typing as npt
-
-from afterimage.core import outputs
+from afterimage.core import outputs, places
 from afterimage.core.errors import ShardError
 from afterimage.core.parsing import from_json, parsing
 
@@ -44,6 +44,8 @@ class Shard(TypedDict):
     samples: int
     bytes: int
     sha256: str
+    places: NotRequired[dict[str, places.Rows]]
+    """Of a tar that was just written, where its samples lie, by part; never in index.json."""
 
 
 # Writing
@@ -68,7 +70,8 @@ class Put:
     """Adds members to a tar: `put(name, data)`."""
 
     def __init__(self, path: Path, tar: tarfile.TarFile, file: _Hashed):
-        self._path, self._tar, self._file, self._samples = path, tar, file, 0
+        self._path, self._tar, self._file = path, tar, file
+        self._placed: dict[str, list[tuple[str, str, int, int]]] = {"": []}
 
     def __call__(self, name: str, data: bytes) -> None:
         """Add a member `<key>.<extension>` or `<key>.<part>.<extension>`.
@@ -82,12 +85,19 @@ class Put:
         header.size, header.mode, header.uname, header.gname = len(data), 0o444, "afterimage", "afterimage"
         self._tar.addfile(header, io.BytesIO(data))
         getattr(self._tar, "members").clear()  # noqa: B009 - tarfile would keep every header in memory
-        self._samples += name.count(".") == 1
+        key, part, extension = _parts(self._path, name)
+        offset = self._tar.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        self._placed.setdefault(part, []).append((key, extension, offset, len(data)))
 
     def described(self) -> Shard:
         """The tar's entry in the index, once it is whole: `describe` without reading it again."""
-        digest = self._file.sha256.hexdigest()
-        return {"name": self._path.name, "samples": self._samples, "bytes": self._file.bytes, "sha256": digest}
+        return {
+            "name": self._path.name,
+            "samples": len(self._placed[""]),
+            "bytes": self._file.bytes,
+            "sha256": self._file.sha256.hexdigest(),
+            "places": {part: places.rows(placed) for part, placed in self._placed.items()},
+        }
 
 
 @contextmanager
@@ -116,12 +126,29 @@ def describe(path: Path, samples: int | None = None) -> Shard:
 
 
 def write_index(folder: Path, about: Mapping[str, Any], splits: Mapping[str, Sequence[Shard]]) -> None:
-    """Write `index.json` beside finished tars: what they hold, and the tars of each split in their order."""
-    totals = {
-        split: {"samples": sum(shard["samples"] for shard in shards), "shards": list(shards)}
-        for split, shards in splits.items()
-    }
+    """Write `index.json` beside finished tars: what they hold, and the tars of each split in their order.
+
+    Beside it, `places` are written of each split, and of each part that all its samples have.
+    """
+    totals = {}
+    for split, described in splits.items():
+        tars = [{key: value for key, value in shard.items() if key != "places"} for shard in described]
+        totals[split] = {"samples": sum(shard["samples"] for shard in described), "shards": tars}
+        placed = [shard.get("places") or _placed(folder / shard["name"]) for shard in described]
+        for part in dict.fromkeys(part for each in placed for part in each):
+            pieces = [each.get(part, places.rows(())) for each in placed]
+            if [len(piece) for piece in pieces] == [shard["samples"] for shard in described]:
+                places.write(places.path(folder, split, part), tars, pieces)
     outputs.write_json(folder / "index.json", {**about, "splits": totals})
+
+
+def _placed(path: Path) -> dict[str, places.Rows]:
+    """Where the samples of a tar and their parts lie, by part."""
+    found: dict[str, list[tuple[str, str, int, int]]] = {}
+    for name, offset, size in members(path):
+        key, part, extension = _parts(path, name)
+        found.setdefault(part, []).append((key, extension, offset, size))
+    return {part: places.rows(placed) for part, placed in found.items()}
 
 
 # Reading
@@ -150,15 +177,21 @@ def load_index(folder: Path) -> Index:
 def read(folder: Path, split: str, part: str = "") -> Iterator[tuple[str, bytes, str]]:
     """Yield key, bytes and extension of each sample of a split, in order, one in memory at a time.
 
+    The headers of the tars are read on the way, and held against `places`.
+
     Args:
         part: that of each sample in place of the sample itself, such as INPUT.
 
     Raises:
         ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
     """
-    for path, shard in _shards(folder, split):
+    tars, placed = _opened(folder, split, part)
+    known = repeat(None) if placed is None else iter(placed)
+    for path, shard in tars:
         with path.open("rb") as stream:
-            for key, extension, offset, size in _samples(path, shard, part):
+            for (key, extension, offset, size), row in zip(_samples(path, shard, part), known, strict=False):
+                if row is not None and row.item() != (key.encode(), extension.encode(), offset, size):
+                    raise ShardError(f"{path}: {key} is not where {places.path(folder, split, part).name} has it")
                 stream.seek(offset)
                 yield key, stream.read(size), extension
 
@@ -166,8 +199,9 @@ def read(folder: Path, split: str, part: str = "") -> Iterator[tuple[str, bytes,
 class Table:
     """The samples of a split by position, for random access.
 
-    Opening it reads the headers of the tars once. It can be shared by threads, crosses a fork, and pickles to the
-    workers of a DataLoader; each process opens the tars for itself, when it first needs them.
+    Opening it maps `places` into memory; the headers of the tars are read once where there are none. It can be shared
+    by threads, crosses a fork, and pickles to the workers of a DataLoader; each process opens the tars for itself, when
+    it first needs them.
 
     Args:
         part: that of each sample in place of the sample itself, such as INPUT.
@@ -175,7 +209,6 @@ class Table:
     Attributes:
         index: the folder's index.
         keys: the key of each sample.
-        extensions: the extension of each sample, without a dot.
     """
 
     MAX_OPEN = 256
@@ -185,45 +218,71 @@ class Table:
         """Raises:
         ShardError: there is no such split, or a shard is missing, truncated or does not match the index.
         """
+        self._opened_as = (folder, split, part)
         self.index = load_index(folder)
-        self.keys: list[str] = []
-        self.extensions: list[str] = []
-        self._paths: list[Path] = []
-        places: list[npt.NDArray[np.int64]] = []
-        for path, shard in _shards(folder, split):
-            rows = list(_samples(path, shard, part))
-            self.keys += [key for key, *_ in rows]
-            self.extensions += [sys.intern(extension) for _, extension, *_ in rows]
-            number = len(self._paths)
-            places.append(np.array([(number, offset, size) for *_, offset, size in rows], dtype=np.int64))
-            self._paths.append(path)
-        self._numbers, self._offsets, self._sizes = (
-            np.concatenate(places).T.copy() if places else np.zeros((3, 0), dtype=np.int64)
-        )
+        tars, placed = _opened(folder, split, part)
+        if placed is None:
+            placed = places.joined([places.rows(_samples(path, shard, part)) for path, shard in tars])
+        self.keys = places.Keys(placed)
+        self._rows, self._paths = placed, [path for path, _ in tars]
+        self._ends = [*accumulate(shard["samples"] for _, shard in tars)]
+        self._infix = f".{part}." if part else "."
         self._open: dict[int, BinaryIO] = {}
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self._rows)
 
     def bytes(self, position: int) -> bytes:
         """The bytes of a sample.
 
         Raises:
-            ShardError: the tar was shortened after the table was opened.
+            ShardError: they are not where they should be: the tar was changed after the table was opened, or it or its
+                index is damaged.
         """
-        number, offset, size = (int(column[position]) for column in (self._numbers, self._offsets, self._sizes))
+        position = range(len(self))[position]
+        number = bisect_right(self._ends, position)
+        key, extension, offset, size = self._rows[position].item()
         stream = self._open.get(number)
         if stream is None:
             stream = self._paths[number].open("rb", buffering=0)
             if len(self._open) < self.MAX_OPEN:
                 self._open[number] = stream
+        name = key + self._infix.encode() + extension
+        if not _heads(os.pread(stream.fileno(), tarfile.BLOCKSIZE, max(0, offset - tarfile.BLOCKSIZE)), name, size):
+            raise ShardError(f"{self._paths[number]}: {name.decode()} is not where it should be; {places.RESTORED}")
         data = os.pread(stream.fileno(), size, offset)  # no shared position: safe between threads and after a fork
         if len(data) != size:
             raise ShardError(f"{self._paths[number]}: ends within {self.keys[position]}: {len(data)} of {size} bytes")
         return data
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}
+    def of(self, key: str) -> builtins.bytes:
+        """The bytes of the sample with this key.
+
+        Raises:
+            ShardError: as `bytes`, or there is none.
+        """
+        if (position := self.keys.place(key)) is None:
+            folder, split, _ = self._opened_as
+            raise ShardError(f"{folder}: has no sample `{key}` in {split}")
+        return self.bytes(position)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._opened_as
+
+
+def _heads(header: bytes, name: bytes, size: int) -> bool:
+    """Whether a tar's header is of this member; names longer than its field stand before it, too."""
+    field = header[:100].rstrip(b"\0")
+    return field[:99] == name[:99] and header[124:135] == b"%011o" % size
+
+
+def _opened(folder: Path, split: str, part: str) -> tuple[list[tuple[Path, Shard]], places.Rows | None]:
+    """The tars of a split and where its samples lie in them; None where no index says so."""
+    tars = list(_shards(folder, split))
+    try:
+        return tars, places.load(places.path(folder, split, part), [shard for _, shard in tars])
+    except FileNotFoundError:
+        return tars, None
 
 
 def _shards(folder: Path, split: str) -> Iterator[tuple[Path, Shard]]:
@@ -244,10 +303,7 @@ def _samples(path: Path, shard: Shard, wanted: str) -> Iterator[tuple[str, str, 
     """Key, extension, offset and size of each sample of a tar, or of its part, as many as the index says."""
     count, sample = 0, ""
     for name, offset, size in members(path):
-        key, dot, rest = name.partition(".")
-        if not dot:
-            raise ShardError(f"{path}: the member {name} has no extension, expected <key>.<extension>")
-        part, _, extension = rest.rpartition(".")
+        key, part, extension = _parts(path, name)
         if not part:
             sample = key
         elif key != sample:
@@ -258,6 +314,15 @@ def _samples(path: Path, shard: Shard, wanted: str) -> Iterator[tuple[str, str, 
     if count != shard["samples"]:
         what = f"samples with {wanted}" if wanted else "samples"
         raise ShardError(f"{path}: {count} {what}, expected {shard['samples']} by index.json")
+
+
+def _parts(path: Path, name: str) -> tuple[str, str, str]:
+    """Key, part and extension of a member's name."""
+    key, dot, rest = name.partition(".")
+    if not dot:
+        raise ShardError(f"{path}: the member {name} has no extension, expected <key>.<extension>")
+    part, _, extension = rest.rpartition(".")
+    return key, part, extension
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:

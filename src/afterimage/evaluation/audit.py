@@ -50,11 +50,10 @@ def check(result: Result, originals: shards.Table) -> None:
                 )
     lines = next(iter(result.seeds.values()), result.images)
     rebuilt = shards.Table(result.reconstructions, SPLIT)
-    places = {key: place for place, key in enumerate(originals.keys)}
     step = max(1, len(rebuilt.keys) // IMAGES)
     for place in range(0, len(rebuilt.keys), step):
         key = rebuilt.keys[place]
-        found, truth = (_pixels(table.bytes(at)) for table, at in ((rebuilt, place), (originals, places[key])))
+        found, truth = (_pixels(data) for data in (rebuilt.bytes(place), originals.of(key)))
         _check_psnr(result.folder, key, float(lines[key]["psnr"]), truth, found)
         _check_ssim(result.folder, key, float(lines[key]["ssim"]), truth, found)
 

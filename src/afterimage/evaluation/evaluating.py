@@ -371,17 +371,17 @@ def samples_of(folder: Path, keys: Sequence[str] | None = None) -> dict[str, Sam
         raise ShardError(f"{path}: has no {SPLIT} samples to compare with")
     if keys is None:
         return samples
-    if unknown := set(keys) - set(samples):
+    wanted = set(keys)
+    if unknown := wanted - set(samples):
         raise ShardError(f"{path}: has no {SPLIT} sample `{min(unknown)}`")
-    return {key: sample for key, sample in samples.items() if key in set(keys)}
+    return {key: sample for key, sample in samples.items() if key in wanted}
 
 
 def _joined(reconstructions: Path, originals: Path, samples: dict[str, Sample]) -> Iterator[tuple[str, Uint8, Uint8]]:
     """Key, original and reconstruction of each test sample, in the order of the reconstructions."""
     table = shards.Table(originals, SPLIT)
-    if odd := set(samples) - set(table.keys):
+    if odd := [key for key in samples if key not in table.keys]:
         raise ShardError(f"{originals}: `{min(odd)}` is in samples.csv, but not in the {SPLIT} shards")
-    position = {key: number for number, key in enumerate(table.keys)}
     left = set(samples)
     for key, data, _ in shards.read(reconstructions, SPLIT):
         if key not in samples:
@@ -389,7 +389,7 @@ def _joined(reconstructions: Path, originals: Path, samples: dict[str, Sample]) 
         if key not in left:
             raise ShardError(f"{reconstructions}: `{key}` is there twice")
         left.remove(key)
-        found, truth = _pixels(reconstructions, key, data), _pixels(originals, key, table.bytes(position[key]))
+        found, truth = _pixels(reconstructions, key, data), _pixels(originals, key, table.of(key))
         if found.shape != truth.shape:
             sizes = [f"{image.shape[1]} x {image.shape[0]} px" for image in (found, truth)]
             raise MetricError(f"{reconstructions}: `{key}` is {sizes[0]}, its original {sizes[1]}")

@@ -20,6 +20,7 @@ from typing import Any
 from afterimage.core import layout, outputs, shards
 from afterimage.core.shards import SPLITS
 from afterimage.evaluation import audit
+from afterimage.evaluation.evaluating import samples_of
 from afterimage.evaluation.results import MAIN, METRICS, best_of, read_csv, read_json
 from afterimage.observations import KINDS
 from afterimage.report import grids, shared, tables
@@ -135,22 +136,22 @@ def _glance(project: Project, kind: str, lines: Sequence[shared.Part], folder: P
 
 def _dataset(name: str, row: Values) -> dict[str, Any]:
     index = shards.load_index(layout.shards(name))
-    samples = read_csv(layout.shards(name) / "samples.csv")
+    counts = read_json(layout.validation(name))["counts"]["splits"]  # samples.csv has a line for each of a million
     rejected = read_csv(layout.shards(name) / "rejected.csv")
     kinds = Counter(line["kind"] for line in rejected)
     firsts = {line["kind"]: line for line in reversed(rejected)}
-    images = {split: sorted({line["image"] for line in samples if line["split"] == split}) for split in SPLITS}
-    groups = {split: len({line["group"] for line in samples if line["split"] == split}) for split in SPLITS}
+    few = counts[shared.SPLIT]["images"] <= 12
+    tests = {sample.image for sample in samples_of(layout.shards(name)).values()} if few else ()
     return {
         "name": name,
         "source": row["source"],
         "tiled": row.get("tile") is not None,
         "size": index["size"],
         "splits": [
-            {"name": split, "images": len(images[split]), "groups": groups[split], **index["splits"][split]}
+            {"name": split, **{what: counts[split][what] for what in ("images", "groups")}, **index["splits"][split]}
             for split in SPLITS
         ],
-        "test_images": images[shared.SPLIT] if len(images[shared.SPLIT]) <= 12 else [],
+        "test_images": sorted(tests),
         "rejected": [
             {"kind": kind, "count": count, **firsts[kind]}
             for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))

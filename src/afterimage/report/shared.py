@@ -192,10 +192,9 @@ def images(folder: Path, keys: Sequence[str]) -> dict[str, Uint8]:
         ShardError: a key is missing.
     """
     table = shards.Table(folder, SPLIT)
-    places = {key: place for place, key in enumerate(table.keys)}
-    if missing := [key for key in keys if key not in places]:
+    if missing := [key for key in keys if key not in table.keys]:
         raise ShardError(f"{folder}: has no {SPLIT} sample `{missing[0]}`, which was measured; run `dvc repro`")
-    return {key: np.asarray(decode(table.bytes(places[key]))) for key in keys}
+    return {key: np.asarray(decode(table.of(key))) for key in keys}
 
 
 def fresh(folder: Path, stem: str, suffix: str = ".png") -> Path:

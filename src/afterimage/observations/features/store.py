@@ -212,7 +212,7 @@ class FeaturePairs:
         return len(self.images)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         return self.images.keys
 
     def layer(self, place: int, positions: Sequence[int]) -> Tensor:

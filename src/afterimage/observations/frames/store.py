@@ -57,13 +57,13 @@ class Stored:
     def given(self, case: str, batch: int, keys: Sequence[str] | None = None) -> Iterator[Given]:
         level, size = self.levels[case], (self.size, self.size)
         truth = shards.Table(self.shards_dir, "test")
-        frames, place = level.stored("test"), {key: at for at, key in enumerate(truth.keys)}
+        frames = level.stored("test")
         wanted = None if keys is None else set(keys)
         chosen = [at for at, key in enumerate(frames.keys) if wanted is None or key in wanted]
         for start in range(0, len(chosen), batch):
             some = chosen[start : start + batch]
             names = [frames.keys[at] for at in some]
-            originals = np.stack([np.asarray(decode(truth.bytes(place[key]))) for key in names])
+            originals = np.stack([np.asarray(decode(truth.of(key))) for key in names])
             yield Given(names, Frames(names, size, [frames.image(at) for at in some]), originals)
 
 

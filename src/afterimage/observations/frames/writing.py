@@ -38,7 +38,7 @@ def write(row: Row, name: str, originals: Path, out: Path) -> None:
                     for key, (frame, records) in zip(table.keys, made, strict=True):
                         put(f"{key}.png", encode_png(frame))
                         lines += [(key, split, str(number), _json(record)) for number, record in enumerate(records)]
-                splits[split] = [shards.describe(path, len(table))]
+                splits[split] = [put.described()]
             about = {
                 "observation": name,
                 "kind": row.kind,

@@ -72,13 +72,12 @@ class StoredHoles:
     def __init__(self, folder: Path, split: str):
         self.folder = folder
         self.table = shards.Table(folder, split)
-        self.place = {key: number for number, key in enumerate(self.table.keys)}
 
     def __getitem__(self, key: str) -> Mask:
         """The mask `[H, W]` of a sample; ShardError where there is none."""
-        if key not in self.place:
+        if key not in self.table.keys:
             raise ShardError(f"{self.folder}: has no mask of `{key}`; run dvc repro")
-        return masks.read(self.table.bytes(self.place[key]), f"{self.folder}: `{key}`", missing="white")
+        return masks.read(self.table.of(key), f"{self.folder}: `{key}`", missing="white")
 
 
 class HoledImages:
@@ -101,7 +100,7 @@ class HoledImages:
         return len(self.images)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         return self.images.keys
 
     def pixels(self, position: int) -> images.Uint8:

@@ -42,7 +42,7 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
                     for (key, data, _), (_, cover, _) in islice(zip(samples, inputs, strict=False), shard["samples"]):
                         mask = draw(row, key, None, size, size) if cover is None else of_pair(cover, data, key)
                         put(f"{key}.png", images.encode_png(Image.fromarray(mask)))
-                written[split].append(shards.describe(path, shard["samples"]))
+                written[split].append(put.described())
         about = {
             "observation": name,
             "kind": row.kind,

@@ -77,15 +77,14 @@ class Results(Reconstructor):
         return pixels
 
     @cached_property
-    def _frames(self) -> Mapping[str, tuple[shards.Table, Mapping[str, int]]]:
-        """The stored frames of each level, and where a key's is."""
+    def _frames(self) -> Mapping[str, shards.Table]:
+        """The stored frames of each level."""
         folder = self.project / layout.observation(self.row.observation)
-        tables = {level: shards.Table(folder / level, "test") for level in self.levels}
-        return {level: (table, {key: at for at, key in enumerate(table.keys)}) for level, table in tables.items()}
+        return {level: shards.Table(folder / level, "test") for level in self.levels}
 
     def _level(self, key: str, frame: Uint8) -> str:
-        for level, (table, place) in self._frames.items():
-            if key in place and np.array_equal(np.asarray(images.decode(table.bytes(place[key]))), frame):
+        for level, table in self._frames.items():
+            if key in table.keys and np.array_equal(np.asarray(images.decode(table.of(key))), frame):
                 return level
         raise ImageError(f"{self.folder}: there are results of test images only, and `{key}` is none")
 
