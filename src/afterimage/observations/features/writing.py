@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from afterimage.core import devices, images, layout, outputs, shards, weights
+from afterimage.core import devices, engine, images, layout, outputs, shards, weights
 from afterimage.core.arrays import SCALE, restored, stored_bytes, to_npy
 from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
@@ -120,9 +120,9 @@ def _written(
     written: dict[str, dict[str, list[shards.Shard]]] = {layer: {split: [] for split in splits} for layer in row.layers}
     device = next(encoder.buffers()).device
     bar = tqdm(total=total, desc=f"extract {name}", unit="image", mininterval=1, dynamic_ncols=True)
-    with bar, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as pen:
+    with bar, ThreadPoolExecutor(1) as pen:
         for split in splits:
-            for shard, batches in _batches(shards_dir, split, row.batch, reader):
+            for shard, batches in _batches(shards_dir, split, row.batch):
                 with ExitStack() as tars:
                     puts = {layer: tars.enter_context(shards.writer(folder / layer / shard)) for layer in row.layers}
                     writing: list[Future[None]] = []
@@ -171,28 +171,19 @@ class _Read(NamedTuple):
     pixels: npt.NDArray[np.uint8]
 
 
-def _batches(folder: Path, split: str, size: int, reader: ThreadPoolExecutor) -> Iterator[tuple[str, Iterator[_Read]]]:
+def _batches(folder: Path, split: str, size: int) -> Iterator[tuple[str, Iterator[_Read]]]:
     """The batches of each shard of a split, decoded ahead of their use on another thread."""
     table = shards.Table(folder, split)
 
-    def load(start: int, stop: int) -> _Read:
-        pixels = [np.asarray(images.decode(table.bytes(place))) for place in range(start, stop)]
-        return _Read(table.keys[start:stop], np.stack(pixels))
-
-    def ahead(first: int, end: int) -> Iterator[_Read]:
-        starts = range(first, end, size)
-        waiting: list[Future[_Read]] = []
-        for start in starts:
-            waiting.append(reader.submit(load, start, min(start + size, end)))
-            if len(waiting) > AHEAD:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    def load(places: range) -> _Read:
+        pixels = [np.asarray(images.decode(table.bytes(place))) for place in places]
+        return _Read(table.keys[places.start : places.stop], np.stack(pixels))
 
     first = 0
     for shard in table.index["splits"][split]["shards"]:
         end = first + shard["samples"]
-        yield shard["name"], ahead(first, end)
+        parts = (range(start, min(start + size, end)) for start in range(first, end, size))
+        yield shard["name"], engine.ahead(load, parts, AHEAD)
         first = end
 
 
