@@ -51,7 +51,7 @@ lint: setup ## Check style, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-bench: setup ## Measure against the limits: the bare forward pass, memory, DVC's floor
+bench: setup ## Measure against the limits, keep it in benchmarks/results.json, and say what changed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks
 
 reproducibility: setup ## Force the pipeline twice and compare every result bit for bit

@@ -1,23 +1,28 @@
 """Measure everything, or only what is named, and print one table: `python -m benchmarks [NAME ...]`.
 
-Run it in the project's root on a machine that does nothing else. Nothing here is a test: the exit status is 0 and the
-table says what falls short.
+Run it in the project's root on a machine that does nothing else. Both sides of a ratio have the instructions and the
+threads of a stage (`core.compute`). What was measured goes to `results.json`, the table says what was there before.
+Nothing here is a test: the exit status is 0 and the table says what falls short.
 """
 
 import argparse
 import importlib
+import os
 import tempfile
 from pathlib import Path
 
 from tabulate import tabulate
 
+from afterimage.core import compute, stage
 from afterimage.core.errors import AfterimageError
-from benchmarks.measuring import Line
 
 NAMES = (
     "extract",
     "steps",
     "writing",
+    "data",
+    "scoring",
+    "answer",
     "memory",
     "opening",
     "commands",
@@ -36,28 +41,25 @@ def main() -> None:
     names = parser.parse_args().names or NAMES
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    lines: list[Line] = []
+    compute.pin(stage.PARAMS)
+    from benchmarks import results
+
+    before, rows, short = results.read(), [], []
     for name in names:
+        load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(prefix="afterimage-bench-") as work:
             try:
-                lines += importlib.import_module(f"benchmarks.{name}").measure(Path(work))
+                measured = list(importlib.import_module(f"benchmarks.{name}").measure(Path(work)))
             except AfterimageError as error:
                 parser.exit(2, f"{name}: {error}\n")
-    print(tabulate([shown(line) for line in lines], headers="keys"))
-    short = [line.what for line in lines if line.verdict == "short"]
-    print(f"\n{len(short)} of {len(lines)} fall short{': ' if short else '.'}{', '.join(short)}")
-
-
-def shown(line: Line) -> dict[str, str]:
-    return {
-        "what": line.what,
-        "limit": line.limit,
-        "measured": "-" if line.measured is None else f"{line.measured:.3g}",
-        "unit": line.unit,
-        "target": f"{'<=' if line.at_most else '>='} {line.target:.3g}",
-        "": line.verdict,
-        "middle half, and more": line.note,
-    }
+        results.keep(name, measured, load)
+        earlier = results.lines(before, name)
+        nothing = {"measured": {"median": None}}
+        for what, line in results.lines(results.read(), name).items():
+            rows.append(results.shown(line, earlier.get(what, nothing)))
+            short += [line["what"]] if results.verdict(line) == "short" else []
+    print(tabulate(rows, headers="keys"))
+    print(f"\n{len(short)} of {len(rows)} fall short{': ' if short else '.'}{', '.join(short)}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def measure(work: Path) -> Iterator[Line]:
     else:
         pairs = in_turn(lambda: call("dvc", "repro"), lambda: call("dvc", "status"), ROUNDS)
         found = ratio(pairs)
-        yield Line("dvc repro, nothing to do", "dvc status", found.median, "of its time", 1.2, note=found.spread)
+        yield Line("dvc repro, nothing to do", "dvc status", found, "of its time", 1.2)
         status = [late for _, late in pairs]
         note = f"{min(status):.2f} to {max(status):.2f}"
         yield Line("dvc status, nothing to do", "", statistics.median(status), "s", 1.5, note=note)
@@ -64,12 +64,12 @@ def call(command: str, *words: str) -> int:
 
 
 def main() -> None:
-    from benchmarks.__main__ import shown
+    from benchmarks import results
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.commands", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--forced", action="store_true", help="force the pipeline too, which takes minutes")
     forced = [outside()] if parser.parse_args().forced else []
-    print(tabulate([shown(line) for line in [*forced, *measure(Path())]], headers="keys"))
+    print(tabulate([results.shown(results.entry(line)) for line in [*forced, *measure(Path())]], headers="keys"))
 
 
 if __name__ == "__main__":

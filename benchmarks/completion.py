@@ -83,11 +83,11 @@ def completion(mine: PixelRnnRow) -> Iterator[Line]:
     few = masks[:1] & (np.arange(SIDE) < HOLE.start + 4)[:, None] & (np.arange(SIDE) < HOLE.start + 4)
     same = (sampling.plain(network, images[:1], few, draws[:1], 1.0) == sampler(images[:1], few, draws[:1], 1.0)).all()
     once = "a pixel and channel" if turns == 3 else "a pixel"
-    note = f"{found.spread}; {1000 * min(fast for _, fast in pairs):.0f} ms; {'same' if same else 'OTHER'} pixels"
+    note = f"{1000 * min(fast for _, fast in pairs):.0f} ms; {'same' if same else 'OTHER'} pixels"
     name = f"cached completion, {mine.likelihood}"
-    yield Line(name, f"whole network once {once}", found.median, "times faster", 50, False, note)
+    yield Line(name, f"whole network once {once}", found, "times faster", 50, False, note)
     found = ratio(in_turn(cached(8), cached(1), ROUNDS))
-    yield Line(f"{name}, 8 images", "one image", found.median, "of its time", 3.0, note=found.spread)
+    yield Line(f"{name}, 8 images", "one image", found, "of its time", 3.0)
 
 
 # Training
@@ -154,10 +154,10 @@ def step(arch: str, width: int) -> Line:
 
     pairs = in_turn(lambda: learner.step(batch, update), lambda: other.step(batch, update), ROUNDS)
     found = ratio(pairs)
-    note = f"{found.spread}; {1000 * min(mine for mine, _ in pairs):.0f} ms; {share:.2f} of its multiply-adds"
+    note = f"{1000 * min(mine for mine, _ in pairs):.0f} ms; {share:.2f} of its multiply-adds"
     target = 1.2 if arch == "gated" else float("inf")  # what the LSTMs cost is written beside it, not bounded
     name = f"training step, {arch.replace('_', ' ')}, {width} channels"
-    return Line(name, "plain convolutions", found.median / share, "a multiply-add", target, note=note)
+    return Line(name, "plain convolutions", found.over(share), "a multiply-add", target, note=note)
 
 
 class _Wrapped:

@@ -1,8 +1,9 @@
 """Feature extraction against the bare network: `python -m benchmarks extract`.
 
 Ours: images a second from image shards on disk to feature shards on disk, all layers of the rows `vgg16` and
-`resnet50`. The limit: the same truncated network on the same images, already decoded, normalised, channels last and
-in batches of the same size, whose features are dropped. Nothing can be faster without changing the network.
+`resnet50`, as they are and in 8 bits. The limit: the same truncated network on the same images, already decoded,
+normalised, channels last and in batches of the same size, whose features are dropped. Nothing can be faster without
+changing the network.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from afterimage.observations.features.row import Row
 from benchmarks.measuring import Line, in_turn, make_encoder, make_photos, ratio
 
 ROUNDS = 5
+TARGETS = {"float16": 0.92, "uint8": 0.85}
+BECAUSE = "decoding PNG, SHA-256 and the copy into the page cache are CPU work of their own"
 
 
 def measure(work: Path) -> Iterator[Line]:
@@ -28,10 +31,6 @@ def measure(work: Path) -> Iterator[Line]:
         encoder.to(device)
         batches = list(normalised(encoder, shards_dir, row.batch, device))
 
-        def from_shards(encoder: Encoder = encoder, row: Row = row, name: str = name) -> None:
-            (work / name).mkdir(exist_ok=True)
-            writing.extract(encoder, row, name, {}, shards_dir, work / name)
-
         def bare(encoder: Encoder = encoder, batches: list[torch.Tensor] = batches) -> None:
             with torch.inference_mode():
                 for batch in batches:
@@ -39,12 +38,19 @@ def measure(work: Path) -> Iterator[Line]:
             if device.type == "cuda":
                 torch.cuda.synchronize()
 
-        pairs = in_turn(bare, from_shards, ROUNDS)
-        count = sum(len(batch) for batch in batches)
-        rates = [count / min(side) for side in zip(*pairs, strict=True)]
-        found = ratio(pairs)
-        note = f"{found.spread}; at best {rates[1]:.0f} of {rates[0]:.0f} images/s"
-        yield Line(f"extract {name}", "bare forward pass", found.median, "of its images/s", 0.85, False, note)
+        for dtype, target in TARGETS.items():
+            stored = row.model_copy(update={"dtype": dtype})
+
+            def from_shards(encoder: Encoder = encoder, row: Row = stored, name: str = name) -> None:
+                (work / name).mkdir(exist_ok=True)
+                writing.extract(encoder, row, name, {}, shards_dir, work / name)
+
+            pairs = in_turn(bare, from_shards, ROUNDS)
+            count = sum(len(batch) for batch in batches)
+            rates = [count / min(side) for side in zip(*pairs, strict=True)]
+            note = f"at best {rates[1]:.0f} of {rates[0]:.0f} images/s"
+            what = f"extract {name}, {dtype}"
+            yield Line(what, "bare forward pass", ratio(pairs), "of its images/s", target, False, note, BECAUSE)
 
 
 def normalised(encoder: Encoder, shards_dir: Path, size: int, device: torch.device) -> Iterator[torch.Tensor]:

@@ -67,10 +67,10 @@ def speed(name: str, row: InversionRow, originals: Tensor) -> Iterator[Line]:
 
     found = ratio(in_turn(lambda: run(1), lambda: run(IMAGES), ROUNDS))
     apart = float((results[1] - results[IMAGES]).abs().max())
-    note = f"{found.spread}; results differ by {apart:.1g} at most"
-    yield Line(f"invert {name}, {IMAGES} at once", "one by one", found.median, "of its images/s", 4.0, False, note)
+    note = f"results differ by {apart:.1g} at most"
+    yield Line(f"invert {name}, {IMAGES} at once", "one by one", found, "of its images/s", 4.0, False, note)
     found = ratio(in_turn(lambda: run(IMAGES), bare, ROUNDS))
-    yield Line(f"invert {name}, a step", "forward + backward", found.median, "of its time", 1.15, note=found.spread)
+    yield Line(f"invert {name}, a step", "forward + backward", found, "of its time", 1.15)
 
 
 def quality(name: str, row: InversionRow) -> Iterator[Line]:

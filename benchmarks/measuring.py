@@ -20,39 +20,40 @@ if TYPE_CHECKING:
     from afterimage.observations.features.row import Row as FeaturesRow
 
 
+class Ratio(NamedTuple):
+    """The median of ratios measured pair by pair, and the middle half of them."""
+
+    median: float
+    low: float
+    high: float
+    pairs: int
+
+    def over(self, divisor: float) -> "Ratio":
+        return Ratio(self.median / divisor, self.low / divisor, self.high / divisor, self.pairs)
+
+
 class Line(NamedTuple):
-    """A line of the table that a run prints."""
+    """A line of the table that a run prints and keeps."""
 
     what: str
     limit: str
     """What it is measured against."""
-    measured: float | None
+    measured: float | Ratio | None
     """None: it could not be measured, and `note` says why."""
     unit: str
     target: float
     at_most: bool = True
     """Whether the target bounds it from above."""
     note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        if self.measured is None:
-            return "not measured"
-        return "ok" if self.measured == self.target or (self.measured < self.target) == self.at_most else "short"
-
-
-class Ratio(NamedTuple):
-    """The median of ratios measured pair by pair, and how they spread."""
-
-    median: float
-    spread: str
+    because: str = ""
+    """What stands in the way where it falls short."""
 
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
-    """What the first of each pair is of the second; the spread spans the middle half of the pairs."""
+    """What the first of each pair is of the second."""
     ratios = [first / second for first, second in pairs]
     low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return Ratio(median, f"{low:.2f} to {high:.2f}")
+    return Ratio(median, low, high, len(ratios))
 
 
 def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
@@ -78,11 +79,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def make_photos(root: Path) -> Path:
-    """Fetch and shard the bundled photographs as the row `photos` says, without augmentation; return the shards."""
-    row = params.row(stage.PARAMS, "datasets", "photos", sources.Dataset).model_copy(update={"augment": 0})
-    sources.fetch(row, "photos", root / "raw")
-    sharding.write(row, "photos", root / "raw", root / "shards")
+def make_photos(root: Path, name: str = "photos") -> Path:
+    """Fetch and shard the bundled photographs as a row of `datasets` says, each place once; return the shards."""
+    row = params.row(stage.PARAMS, "datasets", name, sources.Dataset).model_copy(update={"augment": 0, "stride": None})
+    sources.fetch(row, name, root / "raw")
+    sharding.write(row, name, root / "raw", root / "shards")
     return root / "shards"
 
 

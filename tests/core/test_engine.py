@@ -34,6 +34,28 @@ def test_a_fault_is_raised_as_it_is(jobs: int) -> None:
         list(engine.map(fail, range(6), jobs=jobs))
 
 
+def test_results_are_worked_out_ahead_of_their_use_and_no_further() -> None:
+    started: list[int] = []
+    came = threading.Condition()
+
+    def work(number: int) -> int:
+        with came:
+            started.append(number)
+            came.notify()
+        if number == 4:
+            raise ImageError("the fourth")
+        return number
+
+    results = engine.ahead(work, range(9), 2)
+    assert next(results) == 0
+    with came:
+        assert came.wait_for(lambda: started == [0, 1, 2], timeout=10)
+    assert [next(results) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ImageError, match="the fourth"):
+        next(results)
+    assert 7 not in started
+
+
 def test_units_are_drawn_as_workers_become_free() -> None:
     drawn: list[int] = []
     early: list[int] = []

@@ -12,7 +12,9 @@ environment change where the work runs, never what comes out:
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -49,6 +51,25 @@ def map(
     else:
         results = _here(jobs or _jobs(), function, units)
     yield from progress(results, label, total)
+
+
+def ahead(function: Callable[[Unit], Result], units: Iterable[Unit], count: int) -> Iterator[Result]:
+    """Yield `function(unit)` for each unit, in order, worked out on another thread up to `count` results ahead of use.
+
+    What `function` raises is raised here where its result would have come.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for unit in units:
+                waiting.append(thread.submit(function, unit))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
 
 
 def progress(

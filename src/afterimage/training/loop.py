@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from afterimage.core import checkpoints, devices
+from afterimage.core import checkpoints, devices, engine
 from afterimage.core.errors import TrainingError
 from afterimage.core.params import Row
 
@@ -35,6 +35,8 @@ CHECKPOINT_SECONDS = 30.0
 LIVE_SECONDS = 30.0
 """Of training before its curves are shown as they grow."""
 CHECKPOINT = "checkpoint.pt"
+AHEAD = 2
+"""Batches that are read before the one that a step works on."""
 
 Batch = Mapping[str, Any]
 Positions = list[tuple[int, int]]
@@ -58,7 +60,7 @@ class TrainingRow(Row):
     precision: Literal["float32", "bfloat16", "float16"]
     device: devices.Name
     workers: int = Field(ge=0)
-    """Processes that read batches; 0 reads in the training process. It changes the speed, not the result."""
+    """Processes that read batches; 0: a thread of the training process does. It changes the speed, not the result."""
     seeds: list[int] = Field(min_length=1)
     """A training for each: what is measured are means over them, with intervals that tell how far they differ."""
 
@@ -164,18 +166,10 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
     run.restore(device)
     per_epoch = max(1, len(train) // row.batch)
     order = _Order(len(train), row, start=run.step, per_epoch=per_epoch)
-    pinned = device.type == "cuda"
-    batches: DataLoader[Batch] = DataLoader(
-        train,  # type: ignore[arg-type]
-        batch_sampler=order,
-        collate_fn=_as_it_is,
-        num_workers=row.workers,
-        pin_memory=pinned,
-    )
     live = _Live(state, run.curves)
     bar = tqdm(total=row.epochs * per_epoch, initial=run.step, unit="step", mininterval=1, dynamic_ncols=True)
     with bar:
-        for batch in () if run.stopped else batches:
+        for batch in () if run.stopped else _batches(train, order, row.workers, device):
             learner.networks.train()
             rate = _rate(row, run.step, row.epochs * per_epoch)
             for name, optimizer in learner.optimizers.items():
@@ -223,6 +217,16 @@ class _Order(Sampler[Positions]):
             for step in range(first_step if epoch == first_epoch else 0, self.per_epoch):
                 chosen = permutation[step * self.row.batch : (step + 1) * self.row.batch]
                 yield [(epoch, int(position)) for position in chosen]
+
+
+def _batches(train: Samples, order: _Order, workers: int, device: torch.device) -> Iterator[Batch]:
+    """The batches, read while steps run: by processes, or on a thread."""
+    if workers:
+        pinned = device.type == "cuda"
+        given: Any = train
+        yield from DataLoader(given, batch_sampler=order, collate_fn=_as_it_is, num_workers=workers, pin_memory=pinned)
+    else:
+        yield from engine.ahead(train.__getitems__, order, AHEAD)
 
 
 class _Progress:

@@ -1,8 +1,8 @@
 """Tables of what was measured in shards: a row a shard, a sample, a group or a split."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from afterimage.core.images import decode, open_header
 from afterimage.core.outputs import sha256
 from afterimage.core.parsing import parsing
 from afterimage.core.shards import SPLITS
+
+TOGETHER = 8
+"""Samples that a core measures at once."""
+
+Row = tuple[Any, ...]
 
 
 def shard_files(folder: Path, index: dict[str, Any]) -> pd.DataFrame:
@@ -32,16 +37,26 @@ def shard_files(folder: Path, index: dict[str, Any]) -> pd.DataFrame:
     )
 
 
-def _read(folder: Path, index: dict[str, Any], part: str = "") -> Iterator[tuple[str, str, str, str, bytes]]:
-    """Split, shard, key, place as samples.csv can tell it, and bytes of every sample or its part, with progress."""
-    splits = index["splits"]
-    samples = (
-        (split, str(folder / shard), key, f"{shard}/{key}", data)
-        for split in splits
-        for (key, data, _), shard in zip(shards.read(folder, split, part), _shard_names(splits[split]), strict=False)
-    )
-    total = sum(split["samples"] for split in splits.values())
-    yield from engine.progress(samples, f"validate {folder}", total, part or "sample")
+def _measured(folder: Path, index: dict[str, Any], measure: Callable[..., Row], *parts: str) -> list[Row]:
+    """A row a sample, on all cores: split, shard, key, place as samples.csv can tell it, and what `measure` says of its
+    bytes, or of those of its parts."""
+    samples = _read(folder, index, parts or ("",))
+
+    def rows(some: list[tuple[Row, Row]]) -> list[Row]:
+        return [(*names, *measure(*data)) for names, data in some]
+
+    units = iter(lambda: list(islice(samples, TOGETHER)), [])
+    total = -(-sum(split["samples"] for split in index["splits"].values()) // TOGETHER)
+    return list(chain.from_iterable(engine.map(rows, units, label=f"validate {folder}", total=total)))
+
+
+def _read(folder: Path, index: dict[str, Any], parts: Sequence[str]) -> Iterator[tuple[Row, Row]]:
+    """The names of every sample, and the bytes of its parts."""
+    for split, about in index["splits"].items():
+        read = zip(*(shards.read(folder, split, part) for part in parts), strict=False)
+        for samples, shard in zip(read, _shard_names(about), strict=False):
+            key = samples[0][0]
+            yield (split, str(folder / shard), key, f"{shard}/{key}"), tuple(data for _, data, _ in samples)
 
 
 def _shard_names(split: dict[str, Any]) -> Iterator[str]:
@@ -79,7 +94,7 @@ def unchanged(inputs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
 
 def _images(folder: Path, index: dict[str, Any], part: str = "") -> pd.DataFrame:
     """A row an image that the shards hold."""
-    rows = [(*names, *_measure_image(data)) for *names, data in _read(folder, index, part)]
+    rows = _measured(folder, index, _measure_image, part)
     columns = ["split", "shard", "key", "found", "fault", "stored", "size", "pixels"]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
@@ -109,19 +124,14 @@ def _measure_image(data: bytes) -> tuple[str | None, str | None, str | None, str
 
 def arrays(folder: Path, index: dict[str, Any], listed: pd.DataFrame) -> pd.DataFrame:
     """A row an array of the feature shards, beside the row of samples.csv that it should belong to."""
-    scales: Iterator[bytes | None] = repeat(None)
-    if index.get("dtype") == "uint8":
-        scales = chain.from_iterable(
-            (data for _, data, _ in shards.read(folder, split, SCALE)) for split in index["splits"]
-        )
-    found = zip(_read(folder, index), scales, strict=False)
-    rows = [(*names, *_measure_array(data, scale)) for (*names, data), scale in found]
+    parts = ("", SCALE) if index.get("dtype") == "uint8" else ("",)
+    rows = _measured(folder, index, _measure_array, *parts)
     columns = ["split", "shard", "key", "found", "fault", "dtype", "shape", "not_finite", "lowest", "highest", "bytes"]
     return _beside(pd.DataFrame(rows, columns=columns, dtype=object), listed)
 
 
 def _measure_array(
-    data: bytes, scale: bytes | None
+    data: bytes, scale: bytes | None = None
 ) -> tuple[str | None, str | None, str | None, int | None, float | None, float | None, str | None]:
     """Fault, number type, shape, count of values that are not finite, extremes and hash of an array's file."""
     try:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from afterimage.core import devices, images, layout, outputs, shards, weights
+from afterimage.core import devices, engine, images, layout, outputs, shards, weights
 from afterimage.core.arrays import SCALE, restored, stored_bytes, to_npy
 from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
 from afterimage.observations.features.encoders import Encoder
 from afterimage.observations.features.row import Row
-from afterimage.observations.features.store import ENCODER, Kept, kept
+from afterimage.observations.features.store import ENCODER, Kept, kept, places
 from afterimage.validation import checks
 
 AHEAD = 2
@@ -94,8 +94,8 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
         }
         (folder / layer).mkdir(exist_ok=True)
         shards.write_index(folder / layer, store, written.get(layer, {}))
-        cut = Encoder(encoder.arch, [layer]).body.state_dict()
-        state = {key: value for key, value in encoder.body.state_dict().items() if key in cut}
+        keys = graphs.weights(encoder.body, layer) or Encoder(encoder.arch, [layer]).body.state_dict()
+        state = {key: value for key, value in encoder.body.state_dict().items() if key in keys}
         origin, graph = about.get("weights_origin", ""), graphs.described(encoder.body, layer)
         own = {"arch": encoder.arch, "origin": origin, "graph": graph, **encoder.normalisation}
         weights.save(folder / layer / ENCODER, state, own)
@@ -120,9 +120,9 @@ def _written(
     written: dict[str, dict[str, list[shards.Shard]]] = {layer: {split: [] for split in splits} for layer in row.layers}
     device = next(encoder.buffers()).device
     bar = tqdm(total=total, desc=f"extract {name}", unit="image", mininterval=1, dynamic_ncols=True)
-    with bar, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as pen:
+    with bar, ThreadPoolExecutor(1) as pen:
         for split in splits:
-            for shard, batches in _batches(shards_dir, split, row.batch, reader):
+            for shard, batches in _batches(shards_dir, split, row.batch):
                 with ExitStack() as tars:
                     puts = {layer: tars.enter_context(shards.writer(folder / layer / shard)) for layer in row.layers}
                     writing: list[Future[None]] = []
@@ -150,13 +150,15 @@ class _Rounding:
         self.squares = self.power = self.largest = 0.0
 
     def add(self, values: Tensor, kept: Kept) -> None:
+        import cv2
+
         assert kept.scales is not None
-        true = values.float().cpu().numpy()
-        for feature, codes, scale in zip(true, kept.values, kept.scales, strict=True):
-            error = restored(codes, scale) - feature
-            self.squares += float(np.square(error, dtype=np.float64).sum())
-            self.power += float(np.square(feature, dtype=np.float64).sum())
-            self.largest = max(self.largest, float(np.abs(error).max()))
+        true = places(values.float().cpu()).numpy()
+        for features, codes, scale in zip(true, kept.values, kept.scales, strict=True):
+            error = restored(cv2.transpose(codes.reshape(len(codes), -1)), scale) - features
+            self.squares += cv2.norm(error, cv2.NORM_L2SQR)  # sums in double precision
+            self.power += cv2.norm(features, cv2.NORM_L2SQR)
+            self.largest = max(self.largest, cv2.norm(error, cv2.NORM_INF))
 
     def described(self) -> dict[str, float]:
         """Root of the mean squared error relative to that of the features, and the largest error of all values."""
@@ -169,28 +171,19 @@ class _Read(NamedTuple):
     pixels: npt.NDArray[np.uint8]
 
 
-def _batches(folder: Path, split: str, size: int, reader: ThreadPoolExecutor) -> Iterator[tuple[str, Iterator[_Read]]]:
+def _batches(folder: Path, split: str, size: int) -> Iterator[tuple[str, Iterator[_Read]]]:
     """The batches of each shard of a split, decoded ahead of their use on another thread."""
     table = shards.Table(folder, split)
 
-    def load(start: int, stop: int) -> _Read:
-        pixels = [np.asarray(images.decode(table.bytes(place))) for place in range(start, stop)]
-        return _Read(table.keys[start:stop], np.stack(pixels))
-
-    def ahead(first: int, end: int) -> Iterator[_Read]:
-        starts = range(first, end, size)
-        waiting: list[Future[_Read]] = []
-        for start in starts:
-            waiting.append(reader.submit(load, start, min(start + size, end)))
-            if len(waiting) > AHEAD:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    def load(places: range) -> _Read:
+        pixels = [np.asarray(images.decode(table.bytes(place))) for place in places]
+        return _Read(table.keys[places.start : places.stop], np.stack(pixels))
 
     first = 0
     for shard in table.index["splits"][split]["shards"]:
         end = first + shard["samples"]
-        yield shard["name"], ahead(first, end)
+        parts = (range(start, min(start + size, end)) for start in range(first, end, size))
+        yield shard["name"], engine.ahead(load, parts, AHEAD)
         first = end
 
 
@@ -198,6 +191,6 @@ def _put(puts: Mapping[str, shards.Put], keys: list[str], features: Mapping[str,
     for layer, put in puts.items():
         values, scales = features[layer]
         for number, key in enumerate(keys):
-            put(f"{key}.npy", to_npy(values[number]))
+            put(f"{key}.npy", *to_npy(values[number]))
             if scales is not None:
-                put(f"{key}.{SCALE}.npy", to_npy(scales[number]))
+                put(f"{key}.{SCALE}.npy", *to_npy(scales[number]))
