@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.core.compute import sqrt
+from afterimage.training.processes import BatchNorm2d
 
 EIGENVALUE_FLOOR = 1e-5
 """Of the largest: what varies less than this drowns in the rounding of float16 features."""
@@ -201,11 +202,11 @@ def _rows(values: Tensor) -> Tensor:
 
 
 def _light_grow(inside: int, outside: int) -> nn.Module:
-    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), BatchNorm2d(outside), nn.ReLU())
 
 
 def _light_stay(inside: int, outside: int) -> nn.Module:
-    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 3, 1, 1, bias=False), BatchNorm2d(outside), nn.ReLU())
 
 
 def _upconv_grow(inside: int, outside: int) -> nn.Module:
