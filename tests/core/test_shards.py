@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,20 @@ def test_long_keys_are_read_back(tmp_path: Path) -> None:
     assert [name for name, *_ in shards.read(tmp_path, "train")] == [key, "b"]
     dataset = webdataset.WebDataset([str(tmp_path / entry["name"])], shardshuffle=False)
     assert [sample["__key__"] for sample in dataset] == [key, "b"]
+
+
+@pytest.mark.parametrize("key", ["a", "k" * 96, "k" * 97, "k" * 300])
+def test_tars_are_those_of_tarfile(key: str, tmp_path: Path) -> None:
+    sizes = [0, 1, 511, 512, 513, 70_000]
+    with shards.writer(tmp_path / "ours.tar") as put:
+        for size in sizes:
+            put(f"{key}.{size}.npy", b"a" * (size // 2), memoryview(np.full(size - size // 2, 97, np.uint8)))
+    with tarfile.open(tmp_path / "theirs.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for size in sizes:
+            header = tarfile.TarInfo(f"{key}.{size}.npy")
+            header.size, header.mode, header.uname, header.gname = size, 0o444, "afterimage", "afterimage"
+            tar.addfile(header, io.BytesIO(b"a" * size))
+    assert (tmp_path / "ours.tar").read_bytes() == (tmp_path / "theirs.tar").read_bytes()
 
 
 def test_random_access_equals_reading_in_order(people: Path) -> None:

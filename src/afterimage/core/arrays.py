@@ -22,9 +22,9 @@ BLOCK = 512
 """A tar's members and their headers fill whole blocks."""
 
 
-def to_npy(array: npt.NDArray[Any]) -> bytes:
-    """An array as the bytes of a .npy file."""
-    return _header(array.shape, array.dtype.str) + array.tobytes()
+def to_npy(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
+    """An array as the bytes of a .npy file, in two pieces, so that it need not be copied."""
+    return _header(array.shape, array.dtype.str), np.ascontiguousarray(array).data
 
 
 @lru_cache(maxsize=64)
@@ -78,8 +78,8 @@ def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def restored(codes: npt.NDArray[np.uint8], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Features `[C, h, w]` as float32, from 8-bit codes and the scales of their channels."""
-    steps, lowest = scale[:, :, None, None]
+    """Features `[C, h, w]`, or `[h * w, C]`, as float32, from 8-bit codes and the scales of their channels."""
+    steps, lowest = scale if codes.ndim == 2 else scale[:, :, None, None]
     return codes * steps + lowest
 
 

@@ -40,6 +40,13 @@ def test_a_described_encoder_has_the_same_features_bit_for_bit(arch: str, layers
     assert all(torch.equal(found[layer], wanted[layer]) for layer in found)
 
 
+@pytest.mark.parametrize(("arch", "layer"), [("vgg11", "conv2_1"), ("resnet18", "layer1"), ("vit_b_16", "encoder.ln")])
+def test_the_weights_up_to_a_layer_are_those_of_the_network_cut_there(arch: str, layer: str):
+    deeper = {"vgg11": "relu3_2", "resnet18": "layer3", "vit_b_16": "getitem_5"}[arch]
+    cut = Encoder(arch, [layer]).body.state_dict()
+    assert graphs.weights(Encoder(arch, [layer, deeper]).body, layer) == set(cut)
+
+
 def test_a_description_ends_at_its_layer():
     encoder = Encoder("vgg11", ["relu1_1", "relu3_2"])
     shallow = graphs.described(encoder.body, "relu1_1")

@@ -15,6 +15,8 @@ from afterimage.core.errors import LayerError, ParamsError, ShardError
 from afterimage.core.images import decode
 from afterimage.observations.features import Features, store
 
+MEMORY = (torch.contiguous_format, torch.channels_last)
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,6 +54,21 @@ def test_pairs_cross_into_the_workers_of_a_loader(folder: Path, images: Path) ->
 def alone(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """The same row without storing."""
     return rows.features(images, tmp_path_factory.mktemp("alone") / "vgg11", observed("features", store=False))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_how_features_lie_in_memory_changes_no_stored_bit(dtype: str) -> None:
+    values = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    values[0, 1] = 7.0  # a channel without a range
+    plain, last = (store.kept("a", values.contiguous(memory_format=memory), dtype) for memory in MEMORY)
+    assert plain.values.tobytes() == last.values.tobytes() and plain.values.shape == (2, 5, 3, 4)
+    if dtype == "uint8":
+        assert plain.scales is not None and last.scales is not None
+        assert plain.scales.tobytes() == last.scales.tobytes()
+        steps = torch.from_numpy(plain.scales[:, 0, :, None, None])
+        assert ((plain.read() - values).abs() <= steps * 0.501 + 1e-6).all()
+    else:
+        assert torch.equal(plain.read(), values.to(getattr(torch, dtype)))
 
 
 def test_features_that_are_not_stored_are_computed(alone: Path, folder: Path, images: Path) -> None:

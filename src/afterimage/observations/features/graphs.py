@@ -75,6 +75,15 @@ def described(network: nn.Module, layer: str) -> Described | None:
     return {"nodes": nodes, "modules": modules, "layers": layers}
 
 
+def weights(network: nn.Module, layer: str) -> set[str] | None:
+    """The keys of the weights that a traced network needs up to a layer; None of a network that is not traced."""
+    if not isinstance(network, fx.GraphModule):
+        return None
+    answer = next(node for node in network.graph.nodes if node.op == "output").args[0]
+    read = tuple(f"{node.target}." for node in _before(answer[layer]) if node.op in ("call_module", "get_attr"))
+    return {key for key in network.state_dict() if f"{key}.".startswith(read)}
+
+
 def built(graph: Mapping[str, Any], layers: Sequence[str]) -> fx.GraphModule:
     """The network of a description, which answers with the features of some of its layers. It has no weights yet.
 

@@ -22,7 +22,7 @@ from afterimage.core.errors import ShardError
 from afterimage.observations.features import graphs
 from afterimage.observations.features.encoders import Encoder
 from afterimage.observations.features.row import Row
-from afterimage.observations.features.store import ENCODER, Kept, kept
+from afterimage.observations.features.store import ENCODER, Kept, kept, places
 from afterimage.validation import checks
 
 AHEAD = 2
@@ -94,8 +94,8 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
         }
         (folder / layer).mkdir(exist_ok=True)
         shards.write_index(folder / layer, store, written.get(layer, {}))
-        cut = Encoder(encoder.arch, [layer]).body.state_dict()
-        state = {key: value for key, value in encoder.body.state_dict().items() if key in cut}
+        keys = graphs.weights(encoder.body, layer) or Encoder(encoder.arch, [layer]).body.state_dict()
+        state = {key: value for key, value in encoder.body.state_dict().items() if key in keys}
         origin, graph = about.get("weights_origin", ""), graphs.described(encoder.body, layer)
         own = {"arch": encoder.arch, "origin": origin, "graph": graph, **encoder.normalisation}
         weights.save(folder / layer / ENCODER, state, own)
@@ -150,13 +150,15 @@ class _Rounding:
         self.squares = self.power = self.largest = 0.0
 
     def add(self, values: Tensor, kept: Kept) -> None:
+        import cv2
+
         assert kept.scales is not None
-        true = values.float().cpu().numpy()
-        for feature, codes, scale in zip(true, kept.values, kept.scales, strict=True):
-            error = restored(codes, scale) - feature
-            self.squares += float(np.square(error, dtype=np.float64).sum())
-            self.power += float(np.square(feature, dtype=np.float64).sum())
-            self.largest = max(self.largest, float(np.abs(error).max()))
+        true = places(values.float().cpu()).numpy()
+        for features, codes, scale in zip(true, kept.values, kept.scales, strict=True):
+            error = restored(cv2.transpose(codes.reshape(len(codes), -1)), scale) - features
+            self.squares += cv2.norm(error, cv2.NORM_L2SQR)  # sums in double precision
+            self.power += cv2.norm(features, cv2.NORM_L2SQR)
+            self.largest = max(self.largest, cv2.norm(error, cv2.NORM_INF))
 
     def described(self) -> dict[str, float]:
         """Root of the mean squared error relative to that of the features, and the largest error of all values."""
@@ -198,6 +200,6 @@ def _put(puts: Mapping[str, shards.Put], keys: list[str], features: Mapping[str,
     for layer, put in puts.items():
         values, scales = features[layer]
         for number, key in enumerate(keys):
-            put(f"{key}.npy", to_npy(values[number]))
+            put(f"{key}.npy", *to_npy(values[number]))
             if scales is not None:
-                put(f"{key}.{SCALE}.npy", to_npy(scales[number]))
+                put(f"{key}.{SCALE}.npy", *to_npy(scales[number]))
