@@ -64,6 +64,7 @@ def started(nodes: int) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # pytest's own are too long for the names of sockets
     cluster = Cluster(folder)
     try:
+        cluster.wait()
         for _ in range(nodes - 1):
             cluster.add()
         cluster.wait()

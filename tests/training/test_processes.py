@@ -28,7 +28,8 @@ class Mixed(Learner):
         super().__init__(*samples)
         torch.manual_seed(0)
         self.model = nn.Sequential(
-            nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 16, 1, bias=False), processes.BatchNorm2d(16), processes.Dropout(0.2),
+            nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 16, 1, bias=False), processes.BatchNorm2d(16),
+            processes.Dropout(0.2),
             nn.Conv2d(16, 1, 1), nn.Flatten(),
         )
         self.networks = nn.ModuleDict({"model": self.model})
