@@ -1,5 +1,6 @@
 """Training on two processes ends where one process does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -42,39 +43,42 @@ class Mixed(Learner):
         update(loss, self.optimizers["adam"])
         return {"loss": loss}
 
-out, epochs, stop = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 loop.CHECKPOINT_SECONDS = 0.0
+saving = loop._Progress.save
 with processes.joined() as team:
-    learner = Mixed(Lines(40, 0), Lines(9, 1))
-    seen = []
-    if stop:
-        def save(self, every, once=loop._Progress.save):
-            once(self, every)
-            if self.step == stop:
+    for task in sys.argv[2:]:
+        out, stop = Path(task.partition(":")[0]), task.partition(":")[2]
+
+        def save(self, every):
+            saving(self, every)
+            if str(self.step) == stop:
                 raise KeyboardInterrupt
+
         loop._Progress.save = save
-    try:
-        curves = loop.fit(learner, row(epochs=epochs, batch=5), out / "state", {"data": "abc"})
-    except KeyboardInterrupt:
-        sys.exit()
-    if team.first:
-        torch.save(learner.networks.state_dict(), out / "state.pt")
-        (out / "curves.json").write_text(json.dumps(curves))
-    print(f"rank {team.rank} of {team.size}: {[len(each) for each in learner.train.asked][:1]}")
+        learner = Mixed(Lines(40, 0), Lines(9, 1))
+        try:
+            curves = loop.fit(learner, row(epochs=3, batch=5), out / "state", {"data": "abc"})
+        except KeyboardInterrupt:
+            continue
+        if team.first:
+            torch.save(learner.networks.state_dict(), out / "state.pt")
+            (out / "curves.json").write_text(json.dumps(curves))
+        asked = learner.train.asked
+        print(f"{out.name}, {team.rank} of {team.size}: {len(asked)} x {len(asked[0])}", flush=True)
 """
 
 
-def trained(out: Path, count: int, epochs: int = 3, stop: int = 0) -> tuple[dict[str, Any], str]:
-    """The weights and curves after a training on so many processes, which is stopped after a step; what it said."""
-    out.mkdir(exist_ok=True)
-    program = out / "program.py"
+def train(folder: Path, count: int, *tasks: str) -> list[str]:
+    """Train on so many processes, once for each task: a folder, and where it is stopped, the step. What was said."""
+    program = folder / "program.py"
     program.write_text(PROGRAM)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "AFTERIMAGE_PROCESSES": str(count)}
-    words = [sys.executable, str(program), str(ROOT / "tests"), str(out), str(epochs), str(stop)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    for task in tasks:
+        (folder / task.partition(":")[0]).mkdir(exist_ok=True)
+    words = [sys.executable, str(program), str(ROOT / "tests"), *(str(folder / task) for task in tasks)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    state = torch.load(out / "state.pt") if (out / "state.pt").is_file() else {}
-    return state, done.stdout
+    return sorted(done.stdout.splitlines())
 
 
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -83,19 +87,19 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_two_processes_end_where_one_does_and_go_on_where_it_stopped(tmp_path: Path) -> None:
-    one, said = trained(tmp_path / "one", 1)
-    assert said == "rank 0 of 1: [5]\n"
-    two, said = trained(tmp_path / "two", 2)
-    assert sorted(said.splitlines()) == ["rank 0 of 2: [2]", "rank 1 of 2: [3]"]
-    assert alike(one, two)
-    again, _ = trained(tmp_path / "again", 2)
+    assert train(tmp_path, 1, "one", "mixed:13") == ["one, 0 of 1: 24 x 5"]
+    shares = [("again", 24), ("mixed", 11), ("two", 24)]
+    assert train(tmp_path, 2, "two", "again", "mixed") == [
+        f"{name}, {rank} of 2: {steps} x {rank + 2}" for name, steps in shares for rank in range(2)
+    ]
+    one, two, again, mixed = (torch.load(tmp_path / name / "state.pt") for name in ("one", "two", "again", "mixed"))
     assert all(torch.equal(two[name], again[name]) for name in two)
-    assert (tmp_path / "two/curves.json").read_bytes() == (tmp_path / "again/curves.json").read_bytes()
-    nothing, _ = trained(tmp_path / "mixed", 1, stop=13)
-    assert nothing == {}
-    mixed, said = trained(tmp_path / "mixed", 2)
-    assert sorted(said.splitlines()) == ["rank 0 of 2: [2]", "rank 1 of 2: [3]"]
+    assert alike(one, two)
     assert alike(one, mixed)
+    curves = [json.loads((tmp_path / name / "curves.json").read_text()) for name in ("one", "two", "mixed")]
+    for name in curves[0][0]:
+        for other in curves[1:]:
+            assert [line[name] for line in other] == pytest.approx([line[name] for line in curves[0]], rel=1e-4)
 
 
 def test_a_number_of_processes_that_is_none(tmp_path: Path) -> None:
