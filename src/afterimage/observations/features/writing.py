@@ -4,6 +4,7 @@ A row with `store: false` has indexes alone: whoever reads its features computes
 network, rounded to the same number type. Each layer's folder also holds the encoder, cut off after that layer.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -39,8 +40,10 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
         ShardError, SpaceError: as `extract`.
         CheckError: features are not finite or do not match their images; nothing is left at `out_dir`.
     """
-    encoder, path = _loaded(row), Path(row.path)
-    hashed = {"weights": outputs.sha256(path), "weights_origin": weights.read_about(path)["origin"]}
+    path = Path(row.path)
+    encoder = Encoder(weights.read_about(path)["arch"], row.layers, defence=row.defence or ())
+    origin = encoder.load(path)["origin"]
+    hashed = {"weights": outputs.sha256(path), "weights_origin": origin}
     about = {"arch": encoder.arch, **hashed, **encoder.normalisation}
     with outputs.folder(out_dir) as folder:
         extract(encoder, row, name, about, shards_dir, folder)
@@ -115,14 +118,6 @@ def _shapes(encoder: Encoder, size: int, device: torch.device) -> dict[str, list
     return {layer: list(values.shape[1:]) for layer, values in features.items()}
 
 
-def _loaded(row: Row) -> Encoder:
-    """The encoder of a row, with its weights."""
-    path = Path(row.path)
-    encoder = Encoder(weights.read_about(path)["arch"], row.layers, defence=row.defence or ())
-    encoder.load(path)
-    return encoder
-
-
 class _Tar(NamedTuple):
     """A tar of a layer's features, and what rounding did to them."""
 
@@ -137,7 +132,6 @@ def _written(encoder: Encoder, row: Row, name: str, shards_dir: Path, folder: Pa
         (split, *tar) for split in shards.load_index(shards_dir)["splits"] for tar in shards.tars(shards_dir, split)
     ]
     files = engine.Files(
-        common=[Path(row.path)],
         reads=lambda tar: [engine.Piece(tar[1])],
         writes=lambda tar: [folder / layer / tar[1].name for layer in row.layers],
     )
@@ -148,21 +142,20 @@ def _written(encoder: Encoder, row: Row, name: str, shards_dir: Path, folder: Pa
 
 @dataclass
 class _Extraction:
-    """Extracts the features of a tar; a process to which this is sent loads the encoder for itself, once."""
+    """Extracts the features of a tar, on the device of the process to which this is sent."""
 
     row: Row
     folder: Path
-    encoder: Encoder | None
+    encoder: Encoder
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "encoder": None}
+        return {**self.__dict__, "encoder": copy.deepcopy(self.encoder).cpu()}
 
     def __call__(self, tar: tuple[str, Path, shards.Shard]) -> list[_Tar]:
         """Write the features of each layer of a tar of images, to tars of the same name."""
-        if self.encoder is None:
-            self.encoder = _loaded(self.row).to(devices.choose("auto"))
         split, path, shard = tar
-        row, device = self.row, next(self.encoder.buffers()).device
+        row, device = self.row, devices.choose("auto")
+        self.encoder.to(device)
         errors = {layer: _Rounding() for layer in row.layers}
         with ExitStack() as opened:
             pen, reader = (opened.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
