@@ -9,13 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 RAY = Path(sys.executable).with_name("ray")
 QUICK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
-PORTS = ("runtime-env-agent-port", "dashboard-agent-grpc-port", "metrics-export-port")
-"""Those that a node would otherwise wait for, and not for long where others use the cores."""
 
 
 class Cluster:
@@ -23,7 +21,8 @@ class Cluster:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        (port,) = ports(1)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         self.add("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false")
@@ -32,7 +31,6 @@ class Cluster:
         """Start a node."""
         words = words or (f"--address={self.address}",)
         size = ["--num-cpus=1", f"--node-ip-address=127.0.0.{len(self.nodes) + 1}", "--object-store-memory=80000000"]
-        size += [f"--{name}={port}" for name, port in zip(PORTS, ports(len(PORTS)), strict=True)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AFTERIMAGE_")}
         with (self.folder / f"node{len(self.nodes)}.log").open("wb") as log:
             node = subprocess.Popen(
@@ -58,13 +56,6 @@ class Cluster:
         """End all processes of a node at once, as a loss of power does."""
         os.killpg(self.nodes[number].pid, signal.SIGKILL)
         self.nodes[number].wait()
-
-
-def ports(count: int) -> list[int]:
-    """Free ones."""
-    with ExitStack() as held:
-        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +98,8 @@ def test_only_a_few_units_are_drawn_before_their_turn() -> None:
 @pytest.mark.usefixtures("ray")
 def test_a_function_is_sent_once_with_what_it_loads() -> None:
     class Loading:
-        @cached_property
-        def loaded(self) -> list[int]:
-            return []
+        def __init__(self) -> None:
+            self.loaded: list[int] = []
 
         def __call__(self, number: int) -> tuple[int, int]:
             self.loaded.append(number)

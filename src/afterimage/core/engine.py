@@ -9,8 +9,7 @@ environment change where the work runs, never what comes out:
 - `AFTERIMAGE_FILES`: `shared`, where all nodes of the cluster see the project's folder at the same path, or
   `carried`, where files travel with the units.
 
-A function that needs something large, such as a network, is an object that loads it in a `functools.cached_property`:
-each worker gets the function once.
+A function that needs something large, such as a network, is an object that holds it: each worker gets it once.
 """
 
 import os
