@@ -102,7 +102,7 @@ def baselines(name: str, data: dict[str, Any]) -> Iterator[Any]:
     import numpy as np
 
     from afterimage import observations
-    from afterimage.evaluation import evaluating
+    from afterimage.evaluation import evaluating, rebuilding
     from afterimage.evaluation.metrics import Lpips
 
     row = data["observations"][name]
@@ -114,7 +114,7 @@ def baselines(name: str, data: dict[str, Any]) -> Iterator[Any]:
     for _, case, method in of.baselines(stored, data["baselines"][row["kind"]]):
         given = next(stored.given(case, IMAGES))
         made = np.asarray(method(given))
-        columns = evaluating.measure(given.originals, made, lpips)
+        columns = rebuilding.measure(given.originals, made, lpips)
         if more := of.image_metrics(stored, case, lpips):
             columns |= dict(more(given.keys, given.originals, made))
         yield made

@@ -1,9 +1,7 @@
 import threading
 from collections.abc import Iterator
 
-import joblib
 import pytest
-from joblib._parallel_backends import ThreadingBackend
 
 from afterimage.core import engine
 from afterimage.core.errors import ImageError, ParamsError
@@ -81,26 +79,6 @@ def test_jobs_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AFTERIMAGE_JOBS", "many")
     with pytest.raises(ParamsError, match="AFTERIMAGE_JOBS=many"):
         list(engine.map(square, range(2)))
-
-
-def test_an_existing_joblib_backend_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses = []
-
-    class Elsewhere(ThreadingBackend):
-        def __init__(self, scheduler_host: str = "", **options: object):
-            addresses.append(scheduler_host)
-            super().__init__(**options)
-
-    joblib.register_parallel_backend("elsewhere", Elsewhere)
-    monkeypatch.setenv("AFTERIMAGE_ENGINE", "elsewhere:tcp://host:8786")
-    assert list(engine.map(square, range(5))) == [0, 1, 4, 9, 16]
-    assert addresses == ["tcp://host:8786"]
-
-
-def test_processes_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AFTERIMAGE_ENGINE", "loky")
-    monkeypatch.setenv("AFTERIMAGE_JOBS", "2")
-    assert list(engine.map(abs, [-1, -2, 3])) == [1, 2, 3]
 
 
 def test_an_unknown_engine_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,10 @@ def test_a_package_without_its_heads_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_measuring_imports_neither_torchvision_nor_lpips(trunk: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; import numpy as np; from afterimage.evaluation import evaluating\n"
-        f"lpips = evaluating.Lpips(Path({str(trunk)!r}))\n"
+        "import sys; from pathlib import Path; import numpy as np; from afterimage.evaluation import rebuilding\n"
+        f"lpips = rebuilding.Lpips(Path({str(trunk)!r}))\n"
         "images = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)\n"
-        "assert evaluating.measure(images, 255 - images, lpips)['lpips_untrained'].min() > 0\n"
+        "assert rebuilding.measure(images, 255 - images, lpips)['lpips_untrained'].min() > 0\n"
         "print(sorted({'torchvision', 'lpips', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -213,10 +213,10 @@ def _baseline(name: str, given: Read) -> Uint8:
 
 
 def _measured(original: Uint8, image: Uint8, mask: "Mask | None", lpips: Lpips) -> dict[str, float]:
-    from afterimage.evaluation import evaluating, metrics, regions
+    from afterimage.evaluation import metrics, rebuilding, regions
 
     a, b = original[None], image[None]
-    found = evaluating.measure(a, b, lpips)
+    found = rebuilding.measure(a, b, lpips)
     if mask is None:
         toned = metrics.toned(a, b)
         found |= {"psnr_tone": metrics.psnr(a, toned), "ssim_tone": metrics.ssim(a, toned)}

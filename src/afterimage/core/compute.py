@@ -12,7 +12,7 @@ pinning, nor does what is built for every x86-64 CPU (Pillow, scikit-image, matp
 
 import os
 import platform
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,12 +83,30 @@ def pin(path: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     for name in (*UNSET, *PORTABLE):
         environment.pop(name, None)
     environment.update(dict.fromkeys(THREADS, str(row.threads)) | FIXED)
-    if _cores() < row.threads:  # spinning, those that wait would keep the others from a core; else it saves a third
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
     if row.portable and platform.machine() in ("x86_64", "AMD64"):
         environment.update(PORTABLE)
-        if "avx512f" in _cpuinfo().get("flags", "").split():  # OpenCV warns of the name on a CPU without
-            environment["OPENCV_CPU_DISABLE"] = "AVX512-SKX"
+    _suit(environment)
+
+
+def pinned(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What `pin` has set, for `take` in a process of another machine; nothing where it was not called."""
+    return {name: environment[name] for name in (*PORTABLE, *THREADS, *FIXED) if name in environment}
+
+
+def take(given: Mapping[str, str], environment: MutableMapping[str, str] = os.environ) -> None:
+    """Pin this process as another one is; before a numeric library is loaded, as `pin`."""
+    for name in (*UNSET, *PORTABLE, *THREADS, *FIXED):
+        environment.pop(name, None)
+    environment.update(given)
+    _suit(environment)
+
+
+def _suit(environment: MutableMapping[str, str]) -> None:
+    """Set what the pinned environment needs on the CPU of this machine."""
+    if _cores() < int(environment.get(THREADS[0], "1")):  # spinning, those that wait would keep the others from a core;
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"  # else it saves a third
+    if PORTABLE.items() <= environment.items() and "avx512f" in _cpuinfo().get("flags", "").split():
+        environment["OPENCV_CPU_DISABLE"] = "AVX512-SKX"  # OpenCV warns of the name on a CPU without
 
 
 def sqrt(values: "Tensor") -> "Tensor":

@@ -1,21 +1,25 @@
 """Map a function over units of work, such as shards.
 
 This machine's cores do the work by default, as threads: Pillow and torch let go of the interpreter while they
-compute, so threads keep the cores busy without the seconds that it takes to start processes. Two variables of the
+compute, so threads keep the cores busy without the seconds that it takes to start processes. Variables of the
 environment change where the work runs, never what comes out:
 
-- `AFTERIMAGE_JOBS`: how many units run at once (default: the cores that this process may use);
-- `AFTERIMAGE_ENGINE`: `threads`, or the name of a joblib backend: `loky` (processes), `dask` or `dask:ADDRESS`
-  (an existing Dask cluster), `ray` (an existing Ray cluster). Workers elsewhere need the project's folder at the
-  same path.
+- `AFTERIMAGE_JOBS`: how many units run at once (default: the cores that this process may use, or the whole cluster's);
+- `AFTERIMAGE_ENGINE`: `threads`, or `ray` or `ray:HOST:PORT`, a Ray cluster that is there already (`cluster`);
+- `AFTERIMAGE_FILES`: `shared`, where all nodes of the cluster see the project's folder at the same path, or
+  `carried`, where files travel with the units.
+
+A function that needs something large, such as a network, is an object that holds it: each worker gets it once.
 """
 
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
@@ -23,6 +27,31 @@ from afterimage.core.errors import ParamsError
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
+AHEAD = 2
+"""Units a worker that are drawn before the first of them is taken: the slowest of a few holds nobody up."""
+
+
+class Piece(NamedTuple):
+    """Bytes of a file; of the whole file without a size."""
+
+    path: Path
+    offset: int = 0
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files behind a map, for workers that do not see the project's folder; paths are relative to it.
+
+    Attributes:
+        common: files that each unit reads.
+        reads: from a unit to what it alone reads. A worker finds pieces of a file at their own offsets.
+        writes: from a unit to the files that it may write.
+    """
+
+    common: Sequence[Path] = ()
+    reads: Callable[[Any], Iterable[Piece]] = lambda unit: ()
+    writes: Callable[[Any], Iterable[Path]] = lambda unit: ()
 
 
 def map(
@@ -32,25 +61,36 @@ def map(
     jobs: int | None = None,
     label: str = "",
     total: int | None = None,
+    unit: str = "shard",
+    files: Files | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> Iterator[Result]:
     """Yield `function(unit)` for each unit, in the order of the units, with progress on standard error.
 
-    Units are drawn as workers become free, so they do not pile up in memory; results do where they are taken more
-    slowly than they come. What `function` raises is raised here as it is.
+    Units are drawn as workers become free, and only a few before their turn, so neither they nor their results pile
+    up in memory. What `function` raises is raised here as it is. Relative paths are those of this process everywhere.
 
     Args:
-        jobs: how many units run at once; 1 runs them inline. None: as the environment says.
+        jobs: how many units run at once on this machine; 1 runs them inline. None: as the environment says.
         total: the number of units, for the progress bar.
+        unit: what the progress bar calls a unit.
+        files: what units read and write.
+        device: where the function computes: on a cluster with GPUs, each worker gets one unless this is `cpu`.
 
     Raises:
         ParamsError: the environment asks for no engine that there is, or for no number of jobs.
+        EngineError: the cluster is not there, or was lost.
     """
     engine, _, address = os.environ.get("AFTERIMAGE_ENGINE", "threads").partition(":")
-    if engine != "threads":
-        results = _elsewhere(engine, address, function, units)
+    if engine == "ray":
+        from afterimage.core import cluster
+
+        results = cluster.map(function, units, address, files or Files(), device)
+    elif engine == "threads":
+        results = _here(jobs or asked_jobs() or _cores(), function, units)
     else:
-        results = _here(jobs or _jobs(), function, units)
-    yield from progress(results, label, total)
+        raise ParamsError(f"AFTERIMAGE_ENGINE={engine}: no such engine; there are threads, ray and ray:HOST:PORT")
+    yield from progress(results, label, total, unit)
 
 
 def ahead(function: Callable[[Unit], Result], units: Iterable[Unit], count: int) -> Iterator[Result]:
@@ -85,41 +125,36 @@ def progress(
     yield from tqdm(items, label, total, unit=f" {unit}s", mininterval=0.1 if live else 30.0, initial=done)
 
 
+def asked_jobs() -> int | None:
+    """How many units the environment wants to run at once.
+
+    Raises:
+        ParamsError: that is no number.
+    """
+    asked = os.environ.get("AFTERIMAGE_JOBS")
+    if asked is not None and (not asked.isdecimal() or int(asked) == 0):
+        raise ParamsError(f"AFTERIMAGE_JOBS={asked}: expected a whole number above 0")
+    return None if asked is None else int(asked)
+
+
 def _here(jobs: int, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:
     if jobs == 1:
         yield from (function(unit) for unit in units)
         return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(jobs, backend="threading", return_as="generator", batch_size=1)
-    yield from parallel(delayed(function)(unit) for unit in units)
-
-
-def _elsewhere(
-    engine: str, address: str, function: Callable[[Unit], Result], units: Iterable[Unit]
-) -> Iterator[Result]:
-    from joblib import Parallel, delayed, parallel_config
-
-    options: dict[str, Any] = {"scheduler_host": address} if address else {}
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(jobs)
     try:
-        if engine == "ray":
-            from ray.util.joblib import register_ray
-
-            register_ray()
-        with parallel_config(engine, n_jobs=_jobs() if engine == "loky" else -1, **options):
-            parallel = Parallel(return_as="generator", batch_size=1)
-    except (ImportError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ParamsError(f"AFTERIMAGE_ENGINE={engine}: no such engine here: {reason}") from None
-    yield from parallel(delayed(function)(unit) for unit in units)
+        for unit in units:
+            waiting.append(pool.submit(function, unit))
+            if len(waiting) >= AHEAD * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _jobs() -> int:
-    asked = os.environ.get("AFTERIMAGE_JOBS")
-    if asked is None:
-        from joblib import cpu_count
+def _cores() -> int:
+    from joblib import cpu_count  # knows the limits of containers
 
-        return cpu_count()
-    if not asked.isdecimal() or int(asked) == 0:
-        raise ParamsError(f"AFTERIMAGE_JOBS={asked}: expected a whole number above 0")
-    return int(asked)
+    return cpu_count()

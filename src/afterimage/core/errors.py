@@ -35,6 +35,10 @@ class ParamsError(AfterimageError):
     """A row of params.yaml is missing, unknown or of the wrong type."""
 
 
+class EngineError(AfterimageError):
+    """The cluster that should do the work is not there, does not fit this process, or was lost."""
+
+
 class ImageError(AfterimageError):
     """A file is not an image that can be read within the limits."""
 

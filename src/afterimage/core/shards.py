@@ -211,6 +211,23 @@ def read(folder: Path, split: str, part: str = "") -> Iterator[tuple[str, bytes,
                 yield key, stream.read(size), extension
 
 
+def tars(folder: Path, split: str) -> list[tuple[Path, Shard]]:
+    """The tars of a split, with what the index says of each, for work that goes by the shard.
+
+    Raises:
+        ShardError: there is no such split, or a tar is missing or of another size.
+    """
+    return list(_shards(folder, split))
+
+
+def read_tar(path: Path, shard: Shard, part: str = "") -> Iterator[tuple[str, bytes, str]]:
+    """As `read`, of one of the `tars`."""
+    with path.open("rb") as stream:
+        for key, extension, offset, size in _samples(path, shard, part):
+            stream.seek(offset)
+            yield key, stream.read(size), extension
+
+
 class Table:
     """The samples of a split by position, for random access.
 

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,13 @@ def run(main: Callable[..., None]) -> None:
     except TypeError:
         fail(name, [], f"expected {' '.join(inspect.signature(main).parameters).upper() or 'no words'}, found {words}")
     try:
-        with _alone(RECORDS / f"{'@'.join([name, *words])}.lock"):
+        first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, if it did
+        with _alone(RECORDS / f"{'@'.join([name, *words])}.lock") if first else nullcontext():
             started = time.time()
             compute.pin(PARAMS)  # before `main` imports what computes
             main(*words)
-            _record(name, words, started)
+            if first:
+                _record(name, words, started)
     except AfterimageError as error:
         fail(name, words, str(error))
     except OSError as error:

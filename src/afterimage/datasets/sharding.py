@@ -118,11 +118,13 @@ def write(row: Dataset, name: str, raw_dir: Path, out_dir: Path, jobs: int | Non
 
     needed = int(planned.total() * row.size**2 * PNG * (2 if inputs else 1))
     outputs.require_room(out_dir, needed, f"shards of {name}, {planned.total()} samples")
-    with outputs.folder(out_dir.absolute()) as folder:
-        plan = _plan(row, raw_dir.absolute(), folder, offsets, inputs)
+    files = engine.Files(reads=_read_by, writes=lambda job: [job.path])
+    with outputs.folder(out_dir) as folder:
+        plan = _plan(row, raw_dir, folder, offsets, inputs)
 
         def samples() -> Iterator[tuple[str, ...]]:
-            for written in engine.map(_write_shard, plan, jobs=jobs, label=f"shard {name}", total=units):
+            written_shards = engine.map(_write_shard, plan, jobs=jobs, label=f"shard {name}", total=units, files=files)
+            for written in written_shards:
                 rejected.update(written.rejected)
                 if written.shard["samples"]:
                     splits[written.split].append(written.shard)
@@ -279,6 +281,13 @@ def _augmented(row: Dataset, key: str, place: Cut, copy: int, width: int, height
     gamma = float(np.exp(random.uniform(-0.5, 0.5)))
     red, green, blue = (float(gain) for gain in random.uniform(0.6, 1.1, 3))
     return Cut(suffix, x, y, side, Look(bool(random.random() < 0.5), (a, b, c), gamma, (red, green, blue)))
+
+
+def _read_by(job: Job) -> Iterator[engine.Piece]:
+    """What a job reads of images.tar."""
+    for photograph in job.photographs:
+        for image in filter(None, (photograph.image, photograph.input)):
+            yield engine.Piece(job.archive, image.offset, image.bytes)
 
 
 def _write_shard(job: Job) -> Written:

@@ -4,36 +4,30 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from afterimage.core import engine, images, outputs, params, shards
+from afterimage.core import engine, outputs, params, shards
 from afterimage.core.errors import ImageError, MetricError, ParamsError, ShardError
-from afterimage.core.images import Uint8, decode, encode_png
+from afterimage.core.images import Uint8, decode
 from afterimage.core.parsing import from_csv
-from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap, mse, psnr, ssim
+from afterimage.evaluation.metrics import Floats, Lpips, MetricsRow, bootstrap
+from afterimage.evaluation.rebuilding import Columns, Elsewhere, More, Rebuilding, answered, measured
 from afterimage.evaluation.results import METRICS, PROVENANCE
 from afterimage.observations import Given, Stored
 
 if TYPE_CHECKING:
-    from afterimage.reconstructors import Reconstruction, Reconstructor
+    from afterimage.reconstructors import Reconstructor
 
 SPLIT = "test"
 SAMPLE = "sample"
 """The parts of a reconstruction that hold each of several answers: `sample0`, `sample1` ..."""
 BATCH = 32
 """Images that are in memory at once when they are measured. The last bits of LPIPS depend on it."""
-OUTSIDE = 0.05
-"""How far the samples of answers may lie outside of [0, 1] on average. Linear outputs reach over by less than a
-hundredth; images in [-1, 1] by about 0.3."""
-
-Columns = Mapping[str, Floats]
-"""A number an image, by metric."""
-More = Callable[[Sequence[str], Uint8, Uint8], Columns]
-"""From the keys, originals and reconstructions of a batch to further columns."""
 
 
 class Sample(NamedTuple):
@@ -119,6 +113,7 @@ def evaluate_row(
     lpips: Lpips,
     seeds: Sequence[int] = (),
     others: "Sequence[Mapping[str, Reconstructor]]" = (),
+    elsewhere: Elsewhere = Elsewhere(),  # noqa: B008 - a tuple
 ) -> None:
     """Rebuild the test images of a row and measure it, case by case, with what the kind of observation adds.
 
@@ -126,6 +121,7 @@ def evaluate_row(
         seeds: of the row's trainings.
         others: the reconstructors of each seed but the first. Metrics are means over all; the further tables that a
             kind of observation adds are of the first.
+        elsewhere: how workers of a cluster come to the reconstructors.
 
     Raises:
         ShardError, MetricError: as `measure_folder`.
@@ -140,14 +136,15 @@ def evaluate_row(
             for case in stored.cases():
                 label = _label(name, case, len(stored.cases()))
                 keys = _spread(stored, case, row.images)
-                by_seed = [(rebuilt / label, reconstructor)]
+                by_seed: list[tuple[Path, Reconstructor, int | None]] = [(rebuilt / label, reconstructor, None)]
                 by_seed += [
-                    (rebuilt / label / "seeds" / str(seed), other[name])
+                    (rebuilt / label / "seeds" / str(seed), other[name], seed)
                     for seed, other in zip(seeds[1:], others, strict=True)
                 ]
-                answers = [
-                    Rebuilt(out, _rebuild(each, of, stored, case, row.together, keys, out)) for out, each in by_seed
-                ]
+                answers = []
+                for out, each, seed in by_seed:
+                    work = Rebuilding.of(each, out.name, elsewhere, name, seed)
+                    answers.append(Rebuilt(out, _rebuild(work, elsewhere, of, stored, case, row.together, keys, out)))
                 inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
                 more = of.image_metrics(stored, case, lpips)
                 measure_folder(inside, stored, of, metrics, lpips, more, keys, answers, seeds)
@@ -172,14 +169,16 @@ def evaluate_baselines(
         outputs.folder(places.measured) as measured,
         outputs.folder(places.metrics) as summaries,
     ):
+        labels = []
         for label, case, method in of.baselines(stored, methods):
+            labels.append(label)
             with _written(rebuilt / label, stored) as put:
-                for given in stored.given(case, BATCH):
-                    for key, image in zip(given.keys, method(given), strict=True):
-                        put(f"{key}.png", encode_png(image))
+                work, batches = partial(answered, method), stored.given(case, BATCH)
+                for keys, pictures in engine.map(work, batches, jobs=1, label=f"rebuild {label}", unit="batch"):
+                    for key, image in zip(keys, pictures, strict=True):
+                        put(f"{key}.png", image)
             inside = Places(rebuilt / label, measured / label, summaries / f"{label}.json")
             measure_folder(inside, stored, of, metrics, lpips, of.image_metrics(stored, case, lpips))
-        labels = [label for label, _, _ in of.baselines(stored, methods)]
         _write_provenance(measured, stored, labels, lpips)
 
 
@@ -198,40 +197,39 @@ def _spread(stored: Stored, case: str, count: int | None) -> list[str] | None:
 
 
 def _rebuild(
-    reconstructor: "Reconstructor", of: Kind, stored: Stored, case: str, batch: int, keys: list[str] | None, out: Path
+    work: Rebuilding,
+    elsewhere: Elsewhere,
+    of: Kind,
+    stored: Stored,
+    case: str,
+    batch: int,
+    keys: list[str] | None,
+    out: Path,
 ) -> Columns:
     """Write what a reconstructor makes of observations, 8-bit, and return the numbers that it tells itself."""
     total = len(shards.Table(stored.shards_dir, SPLIT)) if keys is None else len(keys)
     columns: dict[str, list[Floats]] = {}
     found_keys: list[str] = []
     with _written(out, stored) as put:
-        batches = stored.given(case, batch, keys)
-        for given in engine.progress(batches, f"rebuild {out.name}", -(-total // batch), "batch"):
-            made = _in_range(reconstructor(given.observation), out.name)
-            rebuilt = images.to_uint8(made.images)
-            samples = None if made.samples is None else np.stack([images.to_uint8(each) for each in made.samples])
-            for number, (key, image) in enumerate(zip(given.keys, rebuilt, strict=True)):
-                put(f"{key}.png", encode_png(image))
-                for place, sample in enumerate([] if samples is None else samples[number]):
-                    put(f"{key}.{SAMPLE}{place}.png", encode_png(sample))
-            own = {name: np.asarray(values, dtype=np.float64) for name, values in made.values.items()}
-            own |= reconstructor.score(given.observation, given.originals, rebuilt)
+        made = engine.map(
+            work,
+            stored.given(case, batch, keys),
+            jobs=1,
+            label=f"rebuild {out.name}",
+            total=-(-total // batch),
+            unit="batch",
+            files=engine.Files(elsewhere.files),
+            device=elsewhere.device,
+        )
+        for given, rebuilt, samples, files, own in made:
+            for key, (image, *answers) in zip(given.keys, files, strict=True):
+                put(f"{key}.png", image)
+                for place, sample in enumerate(answers):
+                    put(f"{key}.{SAMPLE}{place}.png", sample)
             for name, values in {**own, **of.answer_metrics(stored, given, rebuilt, samples, own)}.items():
                 columns.setdefault(name, []).append(values)
             found_keys += given.keys
     return {"key": np.array(found_keys), **{name: np.concatenate(parts) for name, parts in columns.items()}}
-
-
-def _in_range(made: "Reconstruction", case: str) -> "Reconstruction":
-    """The same, unless its range is another than that of the originals: what is cut off would be measured as 0 or 1."""
-    outside = float((made.images - made.images.clamp(0, 1)).abs().mean())
-    if not outside <= OUTSIDE:  # so written that NaN fails too
-        low, high = float(made.images.min()), float(made.images.max())
-        raise MetricError(
-            f"{case}: answers with samples between {low:.4g} and {high:.4g}, on average {outside:.2g} outside of the "
-            "originals' range; expected 0 to 1"
-        )
-    return made
 
 
 @contextmanager
@@ -307,10 +305,13 @@ def _columns(
     """The metrics of a folder of reconstructions, in the order of the samples."""
     found_keys: list[str] = []
     batches: list[dict[str, Floats]] = []
-    joined = _joined(answer.folder, shards_dir, samples)
-    for names, truth, found in _batches(joined):
+    joined = _batches(_joined(answer.folder, shards_dir, samples))
+    label, files = f"measure {answer.folder.name}", engine.Files(getattr(more, "files", ()))
+    for names, found in engine.map(
+        partial(measured, lpips, more), joined, jobs=1, label=label, unit="batch", files=files
+    ):
         found_keys += names
-        batches.append(measure(truth, found, lpips) | dict(more(names, truth, found) if more else {}))
+        batches.append(found)
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     columns = _ordered(columns, found_keys, samples)
     if own := answer.own:
@@ -346,16 +347,6 @@ def _ordered(columns: Columns, keys: Sequence[str], samples: Mapping[str, Sample
     place = {key: number for number, key in enumerate(keys)}
     order = [place[key] for key in samples]
     return {name: values[order] for name, values in columns.items()}
-
-
-def measure(originals: Uint8, reconstructions: Uint8, lpips: Lpips) -> dict[str, Floats]:
-    """The columns of images.csv for a batch `[N, H, W, 3]`: a number an image, by metric."""
-    return {
-        "mse": mse(originals, reconstructions),
-        "psnr": psnr(originals, reconstructions),
-        "ssim": ssim(originals, reconstructions),
-        lpips.name: lpips(originals, reconstructions),
-    }
 
 
 def samples_of(folder: Path, keys: Sequence[str] | None = None) -> dict[str, Sample]:

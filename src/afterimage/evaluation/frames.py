@@ -1,7 +1,7 @@
 """What is measured of frames: each level of damage, each step alone, subgroups of the images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,12 @@ def tables(row: Any, reconstructor: Any, stored: Stored, measured: Path, metrics
 
 
 def baselines(stored: Stored, names: Sequence[str]) -> Iterator[tuple[str, str, Callable[[Given], Uint8]]]:
-    size = (stored.size, stored.size)
     for level in stored.cases():
         training = classical.Training(stored.levels[level], stored.shards_dir)
         for name in names:
+            yield f"{level}/{name}", level, partial(_restored, classical.restorer(name, training))
 
-            def method(given: Given, name: str = name, training: classical.Training = training) -> Uint8:
-                frames: Frames = given.observation  # type: ignore[assignment]
-                return np.stack([classical.restore(name, frame, size, training) for frame in frames.frames])
 
-            yield f"{level}/{name}", level, method
+def _restored(restore: Callable[[Uint8, tuple[int, int]], Uint8], given: Given) -> Uint8:
+    frames: Frames = given.observation  # type: ignore[assignment]
+    return np.stack([restore(frame, frames.size) for frame in frames.frames])

@@ -36,6 +36,7 @@ class Regions:
 
     def __init__(self, holes: StoredHoles, lpips: Lpips):
         self.holes, self.lpips = holes, lpips
+        self.files = sorted(holes.folder.glob("*.*"))  # the masks of validation and test, and their indexes
 
     def __call__(self, keys: Sequence[str], originals: Uint8, reconstructions: Uint8) -> dict[str, Floats]:
         return measure(originals, reconstructions, np.stack([self.holes[key] for key in keys]), self.lpips)

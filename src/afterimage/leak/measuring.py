@@ -11,7 +11,7 @@ import numpy as np
 
 from afterimage.core import engine
 from afterimage.core.images import Uint8
-from afterimage.evaluation import evaluating
+from afterimage.evaluation import rebuilding
 from afterimage.evaluation.metrics import Floats, Interval, Lpips, MetricsRow, bootstrap
 from afterimage.leak import identity, utility
 from afterimage.leak.attackers import Attackers, Known
@@ -128,7 +128,7 @@ def measure(
 
 def _quality(originals: Uint8, rebuilt: Uint8, lpips: Lpips) -> Mapping[str, Floats]:
     starts = range(0, len(originals), BATCH)
-    parts = [evaluating.measure(originals[at : at + BATCH], rebuilt[at : at + BATCH], lpips) for at in starts]
+    parts = [rebuilding.measure(originals[at : at + BATCH], rebuilt[at : at + BATCH], lpips) for at in starts]
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0] if metric != "mse"}
 
 

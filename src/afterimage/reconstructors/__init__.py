@@ -189,6 +189,21 @@ def load(
     return Loaded(typed, card, folder, kind.load(models.Model(folder, card, project, chosen, state)))
 
 
+def files_of(project: Path, name: str) -> set[Path]:
+    """The files that `load` reads of a row: its model, or what a search knows of its observations, what its settings
+    name, and the same of the row that it builds on."""
+    found = {project / "params.yaml"}
+    folders = [project / layout.model(name)]
+    if not zoo.holds(name):
+        typed = row(project / "params.yaml", name)
+        folders.append(observations.located(typed.observes, project / layout.observation(typed.observation)))
+        found |= {project / value for value in typed.model_dump().values() if isinstance(value, str)}
+        if decoder := getattr(typed, "decoder", None):
+            found |= files_of(project, decoder)
+    found |= {path for folder in folders for path in folder.rglob("*") if path.suffix not in (".tar", ".npy")}
+    return {path for path in found if path.is_file()}
+
+
 def section_of(path: Path, name: str) -> str:
     """The section that has a row of this name.
 

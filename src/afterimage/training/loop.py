@@ -30,6 +30,7 @@ from tqdm import tqdm
 from afterimage.core import checkpoints, devices, engine
 from afterimage.core.errors import TrainingError
 from afterimage.core.params import Row
+from afterimage.training.processes import team
 
 CHECKPOINT_SECONDS = 30.0
 LIVE_SECONDS = 30.0
@@ -152,6 +153,9 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
     train, validation = learner.train, learner.validation
     if len(train) < 1 or len(validation) < 1:
         raise TrainingError(f"{len(train)} training and {len(validation)} validation samples: each needs at least one")
+    if (smallest := min(row.batch, len(train))) < team.size:
+        raise TrainingError(f"{team.size} processes for batches of {smallest} images: each needs at least one")
+    team.batch = smallest
     learner.networks.to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=row.precision == "float16")
     autocast = _autocast(device, row.precision)
@@ -159,7 +163,13 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
 
     def update(loss: Tensor, optimizer: Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        scaler.scale(loss * team.weight if team.size > 1 else loss).backward()
+        team.add(
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        )
         scaler.step(optimizer)
 
     run = _Progress(learner, scaler, state / CHECKPOINT, _fingerprint(learner, row, identity))
@@ -167,7 +177,14 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
     per_epoch = max(1, len(train) // row.batch)
     order = _Order(len(train), row, start=run.step, per_epoch=per_epoch)
     live = _Live(state, run.curves)
-    bar = tqdm(total=row.epochs * per_epoch, initial=run.step, unit="step", mininterval=1, dynamic_ncols=True)
+    bar = tqdm(
+        total=row.epochs * per_epoch,
+        initial=run.step,
+        unit="step",
+        mininterval=1,
+        dynamic_ncols=True,
+        disable=not team.first,
+    )
     with bar:
         for batch in () if run.stopped else _batches(train, order, row.workers, device):
             learner.networks.train()
@@ -188,7 +205,8 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
                 run.close_epoch(run.step // per_epoch, row.learning_rate * rate, means, values)
                 with torch.inference_mode():
                     run.keep(run.step // per_epoch)
-                live(run.curves[-1])
+                if team.first:
+                    live(run.curves[-1])
                 bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
                 if row.patience is not None and run.waited >= row.patience:
                     run.stopped = True
@@ -202,7 +220,8 @@ def fit(learner: Learner, row: TrainingRow, state: Path, identity: Mapping[str, 
 
 
 class _Order(Sampler[Positions]):
-    """All batches of all epochs from a step on: a permutation of the samples for each epoch, drawn from the seed."""
+    """All batches of all epochs from a step on, this process's share of each: a permutation of the samples for each
+    epoch, drawn from the seed."""
 
     def __init__(self, samples: int, row: TrainingRow, start: int, per_epoch: int):
         self.samples, self.row, self.start, self.per_epoch = samples, row, start, per_epoch
@@ -216,7 +235,7 @@ class _Order(Sampler[Positions]):
             permutation = np.random.default_rng([self.row.seed, epoch]).permutation(self.samples)
             for step in range(first_step if epoch == first_epoch else 0, self.per_epoch):
                 chosen = permutation[step * self.row.batch : (step + 1) * self.row.batch]
-                yield [(epoch, int(position)) for position in chosen]
+                yield [(epoch, int(position)) for position in chosen[team.own]]
 
 
 def _batches(train: Samples, order: _Order, workers: int, device: torch.device) -> Iterator[Batch]:
@@ -246,9 +265,13 @@ class _Progress:
         self._saved = time.monotonic()
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        for name, loss in losses.items():
-            # Summed on the device in double precision: waiting for each value would stall a GPU
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + loss.detach().float()
+        found = {name: loss.detach().float() for name, loss in losses.items()}
+        if team.size > 1:
+            found = {name: loss * team.weight for name, loss in found.items()}
+            team.add(found.values())
+        for name, loss in found.items():
+            # Summed on the device: waiting for each value would stall a GPU
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + loss
         self.counted += 1
         self.step += 1
 
@@ -276,7 +299,7 @@ class _Progress:
 
     def save(self, every: float) -> None:
         """Write a checkpoint if the last one is at least `every` seconds old."""
-        if time.monotonic() - self._saved < every:
+        if not team.first or time.monotonic() - self._saved < every:
             return
         data = {
             "fingerprint": self.fingerprint,
@@ -289,7 +312,7 @@ class _Progress:
         self._saved = time.monotonic()
 
     def restore(self, device: torch.device) -> None:
-        data = checkpoints.read(self.path, self.fingerprint)
+        data = team.told(checkpoints.read(self.path, self.fingerprint) if team.first else None)
         if data is None:
             return
         self.learner.networks.load_state_dict(data["networks"])
@@ -309,12 +332,13 @@ def _validate(
     learner.networks.eval()
     totals: dict[str, float] = {}
     with torch.inference_mode(), autocast():
-        for start in range(0, len(samples), row.batch):
+        for start in range(team.rank * row.batch, len(samples), team.size * row.batch):
             positions = [(0, position) for position in range(start, min(start + row.batch, len(samples)))]
             values = learner.validate(_to(samples.__getitems__(positions), device))
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + float(value.double().sum())
-    return {name: total / len(samples) for name, total in totals.items()}
+    parts = team.gathered(totals)
+    return {name: sum(part.get(name, 0.0) for part in parts) / len(samples) for name in parts[0]}
 
 
 def _rate(row: TrainingRow, step: int, steps: int) -> float:

@@ -19,6 +19,7 @@ from afterimage.core.errors import WeightsError
 from afterimage.core.parsing import from_json
 from afterimage.core.shards import Index
 from afterimage.training import loop
+from afterimage.training.processes import team
 
 if TYPE_CHECKING:
     from afterimage.observations import Stored
@@ -88,6 +89,8 @@ def train(
         folder: _trained(name, _seeded(row, chosen), learns, stored, state / folder)
         for folder, chosen in _folders(seeds)
     }
+    if not team.first:
+        return
     with outputs.folder(out) as top:
         for folder, each in trained.items():
             _write(top / folder, name, each)

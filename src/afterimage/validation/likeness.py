@@ -64,7 +64,8 @@ def signed(manifest: pd.DataFrame, archive: Path) -> pd.DataFrame:
     found = [(name, (offset, size)) for name, offset, size in shards.members(archive)]
     starts = range(0, len(found), FILES)
     units = (Unit(archive, [place for _, place in found[start : start + FILES]]) for start in starts)
-    results = engine.map(_signatures, units, label="look for copies", total=len(starts))
+    files = engine.Files(reads=lambda unit: [engine.Piece(unit.archive, *place) for place in unit.places])
+    results = engine.map(_signatures, units, label="look for copies", total=len(starts), files=files)
     signatures = [signature for unit in results for signature in unit]
     by_key = {name: each for (name, _), each in zip(found, signatures, strict=True) if each is not None}
     lines = manifest[manifest["key"].isin(by_key)]

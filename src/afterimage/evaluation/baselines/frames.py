@@ -8,7 +8,7 @@ known of the level in general, and not of the frame.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,9 @@ PROJECTIONS = 10
 BACK_PROJECTION = "back_projection"
 KERNEL = "bicubic_antialiased"
 """How back-projection takes the frame to have been reduced."""
+
+
+Step = Callable[[Uint8], Uint8]
 
 
 class Method(NamedTuple):
@@ -65,13 +68,24 @@ def restore(method: str, frame: Uint8, size: tuple[int, int], training: "Trainin
     Args:
         training: the pairs of the level, for those methods that fit something.
     """
+    return restorer(method, training)(frame, size)
+
+
+def restorer(method: str, training: "Training | None" = None) -> Callable[[Uint8, tuple[int, int]], Uint8]:
+    """A baseline with all that it fits: from a frame and a size (H, W) to what `restore` makes of them."""
     enlarging, after, before = METHODS[method]
     steps = {name: _step(name, method, training) for name in (*before, *after)}
-    for name in before:
-        frame = steps[name](frame)
+    return partial(_through, [steps[name] for name in before], enlarging, [steps[name] for name in after])
+
+
+def _through(
+    before: Sequence[Step], enlarging: str, after: Sequence[Step], frame: Uint8, size: tuple[int, int]
+) -> Uint8:
+    for step in before:
+        frame = step(frame)
     image = back_projected(frame, size) if enlarging == BACK_PROJECTION else fitted(frame, size, enlarging)
-    for name in after:
-        image = steps[name](image)
+    for step in after:
+        image = step(image)
     return image
 
 
@@ -187,7 +201,7 @@ FITTED: dict[str, Callable[..., Uint8]] = {
 }
 
 
-def _step(name: str, method: str, training: "Training | None") -> Callable[[Uint8], Uint8]:
+def _step(name: str, method: str, training: "Training | None") -> Step:
     if name in FILTERS:
         return FILTERS[name]
     if training is None:

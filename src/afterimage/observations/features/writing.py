@@ -4,17 +4,19 @@ A row with `store: false` has indexes alone: whoever reads its features computes
 network, rounded to the same number type. Each layer's folder also holds the encoder, cut off after that layer.
 """
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from afterimage.core import devices, engine, images, layout, outputs, shards, weights
 from afterimage.core.arrays import SCALE, restored, stored_bytes, to_npy
@@ -73,8 +75,10 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
     if row.store:
         needed = sum(stored_bytes(shape, row.dtype, total) for shape in shapes.values())
         outputs.require_room(folder, needed, f"features of {name} for {total} images")
-    errors = {layer: _Rounding() for layer in row.layers} if row.dtype == "uint8" else {}
-    written = _written(encoder, row, name, shards_dir, folder, errors) if row.store else {}
+    written = _written(encoder, row, name, shards_dir, folder) if row.store else {}
+    errors = {
+        layer: _Rounding.sum(each.rounding for each in written[layer]) for layer in written if row.dtype == "uint8"
+    }
     for layer in row.layers:
         store = {
             "observation": name,
@@ -93,7 +97,10 @@ def extract(encoder: Encoder, row: Row, name: str, about: dict[str, Any], shards
             **about,
         }
         (folder / layer).mkdir(exist_ok=True)
-        shards.write_index(folder / layer, store, written.get(layer, {}))
+        splits: dict[str, list[shards.Shard]] = {split: [] for split in index["splits"]} if layer in written else {}
+        for tar in written.get(layer, []):
+            splits[tar.split].append(tar.shard)
+        shards.write_index(folder / layer, store, splits)
         keys = graphs.weights(encoder.body, layer) or Encoder(encoder.arch, [layer]).body.state_dict()
         state = {key: value for key, value in encoder.body.state_dict().items() if key in keys}
         origin, graph = about.get("weights_origin", ""), graphs.described(encoder.body, layer)
@@ -111,36 +118,62 @@ def _shapes(encoder: Encoder, size: int, device: torch.device) -> dict[str, list
     return {layer: list(values.shape[1:]) for layer, values in features.items()}
 
 
-def _written(
-    encoder: Encoder, row: Row, name: str, shards_dir: Path, folder: Path, errors: Mapping[str, "_Rounding"]
-) -> dict[str, dict[str, list[shards.Shard]]]:
-    """Write all tars; returns their entries by layer and split."""
-    splits = shards.load_index(shards_dir)["splits"]
-    total = sum(split["samples"] for split in splits.values())
-    written: dict[str, dict[str, list[shards.Shard]]] = {layer: {split: [] for split in splits} for layer in row.layers}
-    device = next(encoder.buffers()).device
-    bar = tqdm(total=total, desc=f"extract {name}", unit="image", mininterval=1, dynamic_ncols=True)
-    with bar, ThreadPoolExecutor(1) as pen:
-        for split in splits:
-            for shard, batches in _batches(shards_dir, split, row.batch):
-                with ExitStack() as tars:
-                    puts = {layer: tars.enter_context(shards.writer(folder / layer / shard)) for layer in row.layers}
-                    writing: list[Future[None]] = []
-                    for keys, pixels in batches:
-                        with torch.inference_mode():
-                            features = encoder(images.to_tensor(pixels).to(device), keys)
-                            rounded = {layer: kept(layer, values, row.dtype) for layer, values in features.items()}
-                        if len(writing) >= AHEAD:
-                            writing.pop(0).result()
-                        writing.append(pen.submit(_put, puts, keys, rounded))
-                        for layer, rounding in errors.items():
-                            rounding.add(features[layer], rounded[layer])
-                        bar.update(len(keys))
-                    for rest in writing:
-                        rest.result()
-                for layer, put in puts.items():
-                    written[layer][split].append(put.described())
-    return written
+class _Tar(NamedTuple):
+    """A tar of a layer's features, and what rounding did to them."""
+
+    split: str
+    shard: shards.Shard
+    rounding: "_Rounding"
+
+
+def _written(encoder: Encoder, row: Row, name: str, shards_dir: Path, folder: Path) -> dict[str, list[_Tar]]:
+    """Write all tars; returns them by layer."""
+    tars = [
+        (split, *tar) for split in shards.load_index(shards_dir)["splits"] for tar in shards.tars(shards_dir, split)
+    ]
+    files = engine.Files(
+        reads=lambda tar: [engine.Piece(tar[1])],
+        writes=lambda tar: [folder / layer / tar[1].name for layer in row.layers],
+    )
+    work = _Extraction(row, folder, encoder)
+    made = engine.map(work, tars, jobs=1, label=f"extract {name}", total=len(tars), files=files, device="auto")
+    return {layer: list(each) for layer, each in zip(row.layers, zip(*made, strict=True), strict=True)}
+
+
+@dataclass
+class _Extraction:
+    """Extracts the features of a tar, on the device of the process to which this is sent."""
+
+    row: Row
+    folder: Path
+    encoder: Encoder
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "encoder": copy.deepcopy(self.encoder).cpu()}
+
+    def __call__(self, tar: tuple[str, Path, shards.Shard]) -> list[_Tar]:
+        """Write the features of each layer of a tar of images, to tars of the same name."""
+        split, path, shard = tar
+        row, device = self.row, devices.choose("auto")
+        self.encoder.to(device)
+        errors = {layer: _Rounding() for layer in row.layers}
+        with ExitStack() as opened:
+            pen = opened.enter_context(ThreadPoolExecutor(1))
+            puts = {layer: opened.enter_context(shards.writer(self.folder / layer / path.name)) for layer in row.layers}
+            writing: list[Future[None]] = []
+            for keys, pixels in _batches(path, shard, row.batch):
+                with torch.inference_mode():
+                    features = self.encoder(images.to_tensor(pixels).to(device), keys)
+                    rounded = {layer: kept(layer, values, row.dtype) for layer, values in features.items()}
+                if len(writing) >= AHEAD:
+                    writing.pop(0).result()
+                writing.append(pen.submit(_put, puts, keys, rounded))
+                if row.dtype == "uint8":
+                    for layer, rounding in errors.items():
+                        rounding.add(features[layer], rounded[layer])
+            for rest in writing:
+                rest.result()
+        return [_Tar(split, put.described(), errors[layer]) for layer, put in puts.items()]
 
 
 class _Rounding:
@@ -160,6 +193,15 @@ class _Rounding:
             self.power += cv2.norm(features, cv2.NORM_L2SQR)
             self.largest = max(self.largest, cv2.norm(error, cv2.NORM_INF))
 
+    @classmethod
+    def sum(cls, parts: Iterable[Self]) -> Self:
+        """What it does to all of some parts."""
+        whole = cls()
+        for part in parts:
+            whole.squares, whole.power = whole.squares + part.squares, whole.power + part.power
+            whole.largest = max(whole.largest, part.largest)
+        return whole
+
     def described(self) -> dict[str, float]:
         """Root of the mean squared error relative to that of the features, and the largest error of all values."""
         relative = (self.squares / self.power) ** 0.5 if self.power else 0.0
@@ -171,20 +213,17 @@ class _Read(NamedTuple):
     pixels: npt.NDArray[np.uint8]
 
 
-def _batches(folder: Path, split: str, size: int) -> Iterator[tuple[str, Iterator[_Read]]]:
-    """The batches of each shard of a split, decoded ahead of their use on another thread."""
-    table = shards.Table(folder, split)
+def _batches(path: Path, shard: shards.Shard, size: int) -> Iterator[_Read]:
+    """The batches of a tar of images, decoded ahead of their use on another thread."""
+    samples = shards.read_tar(path, shard)
 
-    def load(places: range) -> _Read:
-        pixels = [np.asarray(images.decode(table.bytes(place))) for place in places]
-        return _Read(table.keys[places.start : places.stop], np.stack(pixels))
+    def load(count: int | None) -> _Read:
+        keys, found = zip(*((key, data) for key, data, _ in islice(samples, count)), strict=True)
+        return _Read(list(keys), np.stack([np.asarray(images.decode(data)) for data in found]))
 
-    first = 0
-    for shard in table.index["splits"][split]["shards"]:
-        end = first + shard["samples"]
-        parts = (range(start, min(start + size, end)) for start in range(first, end, size))
-        yield shard["name"], engine.ahead(load, parts, AHEAD)
-        first = end
+    batches = -(-shard["samples"] // size)
+    counts = [size if number < batches - 1 else None for number in range(batches)]  # the last sees the tar's end
+    return engine.ahead(load, counts, AHEAD)
 
 
 def _put(puts: Mapping[str, shards.Put], keys: list[str], features: Mapping[str, Kept]) -> None:

@@ -1,11 +1,12 @@
 """Storing the fixed masks of validation and test images, behind a gate."""
 
-from itertools import islice, repeat
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image
 
-from afterimage.core import images, layout, outputs, shards
+from afterimage.core import engine, images, layout, outputs, shards
 from afterimage.core.errors import AfterimageError
 from afterimage.observations.holes import masks
 from afterimage.observations.holes.row import Row, draw
@@ -29,20 +30,18 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
     """
     index = shards.load_index(shards_dir)
     size = index["size"]
-    paired = is_paired(row, index, shards_dir)
     written: dict[str, list[shards.Shard]] = {}
     with outputs.folder(out_dir) as folder:
+        files = engine.Files(
+            common=[path for path in [Path(row.path)] if path.is_file()],
+            reads=lambda tar: [engine.Piece(tar[0])],
+            writes=lambda tar: [folder / tar[0].name],
+        )
         for split in FIXED:
-            samples = shards.read(shards_dir, split)
-            inputs = shards.read(shards_dir, split, shards.INPUT) if paired else repeat((None, None, None))
-            written[split] = []
-            for shard in index["splits"][split]["shards"]:
-                path = folder / shard["name"]
-                with shards.writer(path) as put:
-                    for (key, data, _), (_, cover, _) in islice(zip(samples, inputs, strict=False), shard["samples"]):
-                        mask = draw(row, key, None, size, size) if cover is None else of_pair(cover, data, key)
-                        put(f"{key}.png", images.encode_png(Image.fromarray(mask)))
-                written[split].append(put.described())
+            tars = shards.tars(shards_dir, split)
+            job = partial(_masks, row, size, is_paired(row, index, shards_dir), folder)
+            made = engine.map(job, tars, jobs=1, label=f"{name} {split}", total=len(tars), files=files)
+            written[split] = list(made)
         about = {
             "observation": name,
             "kind": row.kind,
@@ -56,6 +55,17 @@ def write(row: Row, name: str, shards_dir: Path, out_dir: Path) -> None:
         shards.write_index(folder, about, written)
         gate = checks.check_fixed(f"holes/{name}", folder, shards_dir, FIXED, _fault)
         outputs.write_json(folder / layout.GATES, {"gates": [gate]})
+
+
+def _masks(row: Row, size: int, paired: bool, folder: Path, tar: tuple[Path, shards.Shard]) -> shards.Shard:
+    """Write the masks of the samples of a tar, to one of the same name."""
+    samples = shards.read_tar(*tar)
+    inputs = shards.read_tar(*tar, shards.INPUT) if paired else repeat((None, None, None))
+    with shards.writer(folder / tar[0].name) as put:
+        for (key, data, _), (_, cover, _) in zip(samples, inputs, strict=False):
+            mask = draw(row, key, None, size, size) if cover is None else of_pair(cover, data, key)
+            put(f"{key}.png", images.encode_png(Image.fromarray(mask)))
+    return put.described()
 
 
 def _fault(stored: bytes, image: bytes) -> str | None:

@@ -17,6 +17,7 @@ from afterimage.reconstructors.decoder.network import FITTED_POSITIONS, Decoder,
 from afterimage.reconstructors.decoder.row import DecoderRow
 from afterimage.training.adversarial import logistic, patches
 from afterimage.training.loop import Batch, Learner, Update, adam
+from afterimage.training.processes import mean
 
 FITTED_SAMPLES = 512
 FITTED_TOGETHER = 32
@@ -127,7 +128,7 @@ class DecoderLearner(Learner):
         terms = []
         for layer, wanted in zip(self.layers, features, strict=True):
             wanted = wanted.float()
-            terms.append(F.mse_loss(seen[layer].float(), wanted) / wanted.square().mean().clamp_min(1e-12))
+            terms.append(F.mse_loss(seen[layer].float(), wanted) / mean(wanted.square()).clamp_min(1e-12))
         return torch.stack(terms).mean()
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.observations.features.linear import Linear, Whitening, halvings, resized
+from afterimage.training.processes import BatchNorm2d
 
 WIDEST = 128
 FITTED_POSITIONS = 1 << 17
@@ -102,11 +103,11 @@ class Decoder(nn.Module):
 
 
 def _light_grow(inside: int, outside: int) -> nn.Module:
-    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), BatchNorm2d(outside), nn.ReLU())
 
 
 def _light_stay(inside: int, outside: int) -> nn.Module:
-    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 3, 1, 1, bias=False), BatchNorm2d(outside), nn.ReLU())
 
 
 def _upconv_grow(inside: int, outside: int) -> nn.Module:

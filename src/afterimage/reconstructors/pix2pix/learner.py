@@ -15,6 +15,7 @@ from afterimage.reconstructors.pix2pix.row import Pix2PixRow
 from afterimage.reconstructors.pix2pix.unet import Discriminator, Generator
 from afterimage.training.adversarial import logistic
 from afterimage.training.loop import Batch, Learner, Update, adam
+from afterimage.training.processes import drawn, mean
 
 BETAS = (0.5, 0.999)
 """Adam's, as in pix2pix."""
@@ -49,7 +50,8 @@ class Pix2PixLearner(Learner):
     def step(self, batch: Batch, update: Update) -> dict[str, Tensor]:
         whole, masks = batch["images"], batch["masks"]
         if self.row.flip:
-            mirrored = (torch.rand(len(whole), device=whole.device) < 0.5)[:, None, None, None]
+            chances = drawn(lambda count: torch.rand(count, device=whole.device), len(whole))
+            mirrored = (chances < 0.5)[:, None, None, None]
             whole, masks = (torch.where(mirrored, each.flip(-1), each) for each in (whole, masks))
         known, masks = self.generator.reduced(whole, masks)
         target = F.avg_pool2d(whole, self.row.reduce)
@@ -91,7 +93,7 @@ class Pix2PixLearner(Learner):
 
     def _pixels(self, guess: Tensor, target: Tensor, masks: Tensor) -> dict[str, Tensor]:
         counts = 1 + (self.row.loss.hole - 1) * masks
-        share = counts / (counts.mean() * guess.shape[1] * masks.numel())
+        share = counts / (mean(counts) * guess.shape[1] * masks.numel())
         difference = guess - target
         squares = difference.square()
         hole = (squares * masks).sum((1, 2, 3)) / (guess.shape[1] * masks.sum((1, 2, 3))).clamp_min(1)

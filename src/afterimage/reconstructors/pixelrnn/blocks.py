@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afterimage.reconstructors.pixelrnn.masked import Above, Along
+from afterimage.training.processes import Dropout
 
 ENTRY = 7
 """Side in px of the first layer's kernel, as in both papers."""
@@ -58,7 +59,7 @@ class Block(nn.Module):
     def __init__(self, width: int, kernel: int, turns: int, residual: bool, dropout: float):
         super().__init__()
         self.residual = residual
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = Along(width, width, 1, turns)
 
     def forward(self, stacks: Stacks, condition: Tensor | None) -> Stacks:
