@@ -18,12 +18,18 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from afterimage.evaluation.comparing import difference
+from afterimage.evaluation.metrics import bootstrap
 from afterimage.evaluation.results import read_csv
 
 ROOT = Path(__file__).parents[1]
-PAGES = tuple(ROOT / f"docs/{name}.md" for name in ("features", "restoration", "inpainting", "default-run"))
+PAGES = tuple(
+    ROOT / f"docs/{name}.md" for name in ("features", "inversion", "restoration", "inpainting", "default-run")
+)
 RESULTS, MEASURED = ROOT / "presets/results", ROOT / "reports/measured"
-TABLE = re.compile(r"(<!-- (results|fills|textures|features): (\S+(?: \S+)*) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+METHODS = ROOT / "benchmarks/methods"
+TABLE = re.compile(
+    r"(<!-- (results|fills|textures|features|methods): (\S+(?: \S+)*) -->\n).*?(\n<!-- end -->)", re.DOTALL
+)
 SHOWN = ("psnr", "psnr_tone", "ssim", "ssim_tone")
 LUMA = ("psnr_y", "ssim_y")
 SECTIONS = ("datasets", "encoders", "observations", "reconstructors", "searches")
@@ -146,6 +152,23 @@ def textures(row: str, observation: str) -> str:
     return "\n".join(lines)
 
 
+def methods(*names: str) -> str:
+    """Ways to invert at equal seconds, as `benchmarks/methods.py` measured them: PSNR, and in brackets how far the
+    first search is ahead on the same images, with its interval."""
+    runs = [json.loads((METHODS / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    heads = [f"{run['layer']}, {run['size']} px, {run['seconds']:g} s" for run in runs]
+    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(runs)}"]
+    for method in runs[0]["methods"]:
+        cells = []
+        for run in runs:
+            own, best = (np.array(run["methods"][name]["psnr"]) for name in (method, "search from the decoder"))
+            ahead = bootstrap(best - own, [str(place) for place in range(len(own))], 2000, 0)
+            beside = f" ({ahead.mean:.1f}: {ahead.low:.1f} to {ahead.high:.1f})" if ahead.mean else ""
+            cells.append(f"{own.mean():.2f}{beside}")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _cases(folder: Path) -> list[str]:
     return list(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["cases"])
 
@@ -160,7 +183,7 @@ def _images(folder: Path) -> dict[str, dict[str, str]]:
 
 def written(text: str) -> str:
     """A page with its tables as the results are."""
-    makes = {"results": table, "fills": fills, "textures": textures, "features": features}
+    makes = {"results": table, "fills": fills, "textures": textures, "features": features, "methods": methods}
     return TABLE.sub(lambda found: f"{found[1]}{makes[found[2]](*found[3].split())}{found[4]}", text)
 
 

@@ -24,6 +24,7 @@ class Cluster:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
+        self.words: list[list[str]] = []
         self.nodes: list[subprocess.Popen[bytes]] = []
         self.add("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false")
 
@@ -31,26 +32,32 @@ class Cluster:
         """Start a node."""
         words = words or (f"--address={self.address}",)
         size = ["--num-cpus=1", f"--node-ip-address=127.0.0.{len(self.nodes) + 1}", "--object-store-memory=80000000"]
+        self.words.append([str(RAY), "start", *words, *size, "--block"])
+        self.nodes.append(self._start(len(self.nodes)))
+
+    def wait(self) -> None:
+        """Until every node says that it runs. Ray gives up after 30 s of its own, which a busy machine may need."""
+        until = time.monotonic() + 180
+        for number in range(len(self.nodes)):
+            while "Ray runtime started" not in (told := self._log(number).read_text()):
+                assert time.monotonic() < until, told
+                if self.nodes[number].poll() is not None:
+                    self.nodes[number] = self._start(number)
+                time.sleep(0.1)
+
+    def _log(self, number: int) -> Path:
+        return self.folder / f"node{number}.log"
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AFTERIMAGE_")}
-        with (self.folder / f"node{len(self.nodes)}.log").open("wb") as log:
-            node = subprocess.Popen(
-                [str(RAY), "start", *words, *size, "--block"],
+        with self._log(number).open("wb") as log:
+            return subprocess.Popen(
+                self.words[number],
                 env={**environment, **QUICK},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.nodes.append(node)
-
-    def wait(self) -> None:
-        """Until every node says that it runs."""
-        until = time.monotonic() + 120
-        for number, node in enumerate(self.nodes):
-            log = self.folder / f"node{number}.log"
-            while "Ray runtime started" not in log.read_text():
-                assert node.poll() is None, log.read_text()
-                assert time.monotonic() < until, log.read_text()
-                time.sleep(0.1)
 
     def kill(self, number: int) -> None:
         """End all processes of a node at once, as a loss of power does."""

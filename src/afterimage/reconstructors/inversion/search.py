@@ -187,7 +187,8 @@ class Inverter:
             return self._error(images.to(self.device), Wanted.of(features.to(self.device)))
 
     def _error(self, images: Tensor, wanted: Wanted) -> Tensor:
-        return _squares(self.encoder(images)[self.layer] - wanted.features) / wanted.squares
+        distance: Tensor = _Apart.apply(self.encoder(images)[self.layer], wanted.features)
+        return distance / wanted.squares
 
     def _descend(
         self,
@@ -328,5 +329,22 @@ def feature_shape(encoder: Encoder, layer: str, size: tuple[int, int]) -> list[i
     return shape
 
 
+class _Apart(torch.autograd.Function):
+    """The squared distance `[N]` of features `[N, C, h, w]` from those that are wanted, whose slope is one pass over
+    them: autograd's own way took up to a third of a step at shallow layers."""
+
+    @staticmethod
+    def forward(ctx: Any, found: Tensor, wanted: Tensor) -> Tensor:
+        apart = found - wanted
+        ctx.save_for_backward(apart)
+        return _squares(apart)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        (apart,) = ctx.saved_tensors
+        return apart * (2 * slopes[0])[:, None, None, None], None
+
+
 def _squares(features: Tensor) -> Tensor:
-    return features.square().sum((1, 2, 3))
+    flat = features.movedim(1, -1).flatten(1)  # as they lie in memory, where channels are last
+    return torch.linalg.vecdot(flat, flat)
