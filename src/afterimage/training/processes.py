@@ -20,6 +20,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afterimage.core.compute import sqrt
 from afterimage.core.errors import ParamsError
 
 VARIABLE = "AFTERIMAGE_PROCESSES"
@@ -155,5 +156,5 @@ class BatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
+        scale = self.weight / sqrt(variance + self.eps)
         return centred * scale[:, None, None] + self.bias[:, None, None]
