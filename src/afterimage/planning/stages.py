@@ -92,10 +92,10 @@ class _Plan(NamedTuple):
                 "observe", name, round(share * count), cores={"read": drawn, row.kind: drawn}, read=share * read
             )
             return
-        features = self.counted.features[name]
         if not row.store:
             yield Stage("observe", name)
             return
+        features = self.counted.features[name]
         work = {"float32": features.forward.times(count)}
         yield Stage("observe", name, count, work, {"read": pixels}, readers=1, read=read)
         for layer, shape in features.shapes.items():
