@@ -24,6 +24,7 @@ from afterimage.evaluation.alexnet import AlexNetDistance
 from afterimage.evaluation.metrics import Lpips
 from afterimage.observations import ObservationRow
 from afterimage.observations.frames import cctv
+from afterimage.observations.holes.row import Row as Holes
 from afterimage.observations.holes.row import draw
 
 COUNT, SIDE, ROUNDS = 64, 224, 5
@@ -77,7 +78,7 @@ def main() -> None:
     samples = cut()
     arrays = [np.asarray(images.decode(data)) for data in samples]
     observed = params.section(stage.PARAMS, "observations", ObservationRow)
-    holes = next(row for row in observed.values() if row.kind == "holes")
+    holes = next(row for row in observed.values() if isinstance(row, Holes))
     steps = next(row.levels[LEVEL] for row in observed.values() if row.kind == "frames")  # type: ignore[attr-defined]
     together = np.stack(arrays[:16])
     names = [str(number) for number in range(len(together))]

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -109,7 +109,7 @@ def _table(found: "list[Stage]", rates: "Rates", price: float | None, markdown: 
 
     times = [rates.time(stage) for stage in found]
     headers = ["stage", "row", "images", "PFLOP", "hours", "waits for", "download GB", "read GB", "written GB"]
-    lines = [
+    lines: list[list[Any]] = [
         [stage.name, stage.row, stage.images, stage.flops / 1e15, time.hours, time.limit if time.hours else ""]
         + [amount / 1e9 for amount in (stage.download, stage.read, stage.written)]
         for stage, time in zip(found, times, strict=True)

@@ -107,7 +107,7 @@ def count(path: Path, timed: bool, progress: Callable[[str], None] = lambda row:
         for name, each in observed.items():
             progress(name)
             if each.kind == "features":
-                features[name] = _features(path, name, each, root)
+                features[name] = _features(path, name, each, root, timed)
             else:
                 write = observations.module(each.kind, "writing").write
                 write(each, name, root / "shards" / each.dataset, root / name)
@@ -117,10 +117,10 @@ def count(path: Path, timed: bool, progress: Callable[[str], None] = lambda row:
             if network := _network(reconstructors.row(path, name), root, timed):
                 networks[name] = network
         for name in searched:
-            row = reconstructors.row(path, name)
-            if hasattr(row, "steps"):
+            search = reconstructors.row(path, name)
+            if hasattr(search, "steps"):
                 progress(name)
-                looks[name] = _look(row, root)
+                looks[name] = _look(search, root)
     return Counted(features, networks, looks)
 
 
@@ -144,14 +144,18 @@ def _images(folder: Path, name: str, row: Dataset) -> None:
     shards.write_index(folder, about, splits)
 
 
-def _features(path: Path, name: str, row: Any, root: Path) -> Features:
+def _features(path: Path, name: str, row: Any, root: Path, timed: bool) -> Features:
     encoded = params.row(path, "encoders", row.encoder, EncoderRow)
     source = root / "shards" / row.dataset
     size = shards.load_index(source)["size"]
     encoder = Encoder(encoded.arch, row.layers, defence=row.defence or ())
     encoder.body.load_state_dict(trunk(encoded.arch, "random", encoded.seed, None), strict=False)
-    with _counting(1) as forward, torch.inference_mode():
-        found = encoder(torch.rand(1, 3, size, size))
+    some = torch.rand(COUNTS["train"], 3, size, size)
+    with torch.inference_mode():
+        if timed:
+            encoder(some)
+        with _counting(len(some)) as forward:
+            found = encoder(some)
     about = {"arch": encoder.arch, "weights": "", **encoder.normalisation}
     (root / name).mkdir()
     writing.extract(encoder, row, name, about, source, root / name)
