@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "Check that a run gave the bits that are committed.",
     "clean": "Remove what rows and presets of before left behind.",
     "preset": "List the presets, or lay one over params.yaml.",
+    "plan": "Say what a preset takes: hours, disk, network.",
 }
 """In the order of `--help`, which imports none of them. Each is the function `command` of the module of its name."""
 
