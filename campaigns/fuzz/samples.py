@@ -245,9 +245,9 @@ def arrays() -> dict[str, bytes]:
 
     random = np.random.default_rng(0)
     return {
-        "f.npy": to_npy(random.normal(size=(4, 3, 3)).astype(np.float32)),
-        "half.npy": to_npy(random.normal(size=(2, 4, 3, 3)).astype(np.float16)),
-        "codes.npy": to_npy(random.integers(0, 255, (4, 3, 3)).astype(np.uint8)),
+        "f.npy": b"".join(to_npy(random.normal(size=(4, 3, 3)).astype(np.float32))),
+        "half.npy": b"".join(to_npy(random.normal(size=(2, 4, 3, 3)).astype(np.float16))),
+        "codes.npy": b"".join(to_npy(random.integers(0, 255, (4, 3, 3)).astype(np.uint8))),
     }
 
 
