@@ -6,7 +6,7 @@ from pathlib import Path
 from clusters import started
 from conftest import Project, ran
 
-SHARED = ("shard@photos", "observe@small", "observe@two-boxes", "evaluate@pix2pix")
+SHARED = ("shard@photos", "observe@small", "evaluate@pix2pix")
 CARRIED = ("observe@two-boxes", "observe@small")
 
 

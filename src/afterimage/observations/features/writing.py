@@ -155,7 +155,7 @@ class _Extraction:
         """Write the features of each layer of a tar of images, to tars of the same name."""
         split, path, shard = tar
         row, device = self.row, devices.choose("auto")
-        self.encoder.to(device)
+        self.encoder.to(device).eval()  # a graph that was sent is in training mode
         errors = {layer: _Rounding() for layer in row.layers}
         with ExitStack() as opened:
             pen = opened.enter_context(ThreadPoolExecutor(1))
