@@ -49,7 +49,7 @@ def speed(name: str, row: InversionRow, originals: Tensor) -> Iterator[Line]:
     encoder.to(originals.device)
     with torch.no_grad():
         features = encoder(originals)[layer]
-    starts = originals.roll(3, -1)  # so that no time goes into colours to start from
+    starts = originals.roll(3, -1)  # so that no time goes into a start of their own
     results: dict[int, Tensor] = {}
 
     def run(batch: int) -> None:

@@ -9,8 +9,9 @@ inverted by the searches of this project, with and without that decoder, and by
   `feature_inversion.ipynb`.
 
 Each has the same seconds of one core an image, counted while it works, so that other work on the machine takes none of
-them; a schedule that was written for so many steps is stretched to them. The table is Markdown; `--out` keeps it with
-each image's numbers. It is no part of `python -m benchmarks`, because seconds for hundreds of images are minutes.
+them; a schedule that was written for so many steps is stretched to them. What a search fits once for a network and
+a size, its linear start, is not counted. The table is Markdown; `--out` keeps it with each image's numbers. It is no
+part of `python -m benchmarks`, because seconds for hundreds of images are minutes.
 """
 
 import argparse
@@ -159,7 +160,7 @@ def searching(settings: Settings, start: Method | None) -> Method:
     return search
 
 
-def mahendran_vedaldi(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Tensor:
+def mahendran_vedaldi(encoder: Encoder, layer: str, features: Tensor, size: tuple[int, int], seconds: float) -> Found:
     """Their settings for shallow layers; the rate falls to a tenth and a hundredth at a quarter and at three quarters
     of the time, which are 100 and 300 of their 400 steps."""
     norm = SIGMA * math.sqrt(3 * math.prod(size))
